@@ -1,0 +1,80 @@
+//! Where pictures come from.
+//!
+//! A [`Source`] is pulled by one thread that may block; it gives raw pictures to be encoded, or
+//! access units that already are. Sources pace themselves: [`Source::next`] returns when the
+//! picture is due.
+
+use std::{borrow::Cow, io, path::PathBuf};
+
+use media::{AccessUnit, Frame, FrameRate, I420Layout, h264::ParameterSets};
+
+pub mod file;
+pub mod pipe;
+pub mod synthetic;
+
+/// What a source gives.
+#[derive(Debug)]
+pub enum Captured {
+    /// A raw picture: newest wins, older ones may be dropped.
+    Raw(Frame),
+    /// An encoded picture in decoding order: dropping one breaks those that follow.
+    Encoded(AccessUnit),
+}
+
+/// What a source will give, known once it is open.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Description {
+    /// Raw pictures of one size at a nominal rate.
+    Raw {
+        /// Size of every picture.
+        layout: I420Layout,
+        /// Nominal rate.
+        rate: FrameRate,
+    },
+    /// H.264 access units.
+    H264 {
+        /// SPS and PPS where they are known before the first picture.
+        parameter_sets: Option<ParameterSets>,
+        /// Nominal rate where it is known.
+        rate: Option<FrameRate>,
+    },
+}
+
+/// Something that gives pictures, one after the other, each when it is due.
+///
+/// Blocking: run it on a thread of its own.
+pub trait Source: Send {
+    /// What [`Source::next`] will give.
+    fn description(&self) -> &Description;
+
+    /// Waits for the next picture. `None` is the regular end, as of a pipe that was closed.
+    ///
+    /// # Errors
+    ///
+    /// When the device, file or pipe fails, or gives what cannot be streamed. A source that has
+    /// failed is not asked again.
+    fn next(&mut self) -> Result<Option<Captured>, Error>;
+}
+
+/// Why a source cannot be opened, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Opening or reading failed.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// What was read; `-` for standard input.
+        path: PathBuf,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// The content is not something that can be streamed.
+    #[error("{}: {reason}{}", path.display(), remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default())]
+    Unusable {
+        /// Where the content came from.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        reason: Cow<'static, str>,
+        /// A command, complete and pasteable, that mends it.
+        remedy: Option<String>,
+    },
+}
