@@ -1,0 +1,1 @@
+//! Digest and Basic authentication (RFC 2617, RFC 7616).

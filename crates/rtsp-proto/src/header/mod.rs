@@ -1,0 +1,3 @@
+//! Typed headers, one file each.
+
+pub mod authorization;
