@@ -1,2 +1,3 @@
-//! stub
+//! The `lenscast` command.
+
 fn main() {}

@@ -1,0 +1,17 @@
+//! lenscast: a camera server. Everything that touches the world lives here: sockets, threads, the
+//! clock, randomness, files.
+//!
+//! ```text
+//!  source thread ──▶ encoder ──▶ Packetizer ──▶ live::Publisher ─┐            (one per stream)
+//!                                                                ▼
+//!  listener ──▶ connection ──▶ control ──▶ sessions          live::Log
+//!                   │ TCP viewer: a cursor                       │
+//!                   ◀────────────────────────────────────────────┤
+//!               egress::udp: the cursors of all UDP viewers ◀────┘
+//! ```
+
+pub mod cli;
+pub mod config;
+pub mod credentials;
+pub mod live;
+pub mod probe;
