@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use h264_reader::nal::{
     Nal, RefNal,
-    sps::{PicOrderCntType, SeqParameterSet},
+    sps::{FrameMbsFlags, PicOrderCntType, SeqParameterSet},
 };
 use smallvec::SmallVec;
 
-use crate::access_unit::AccessUnit;
+use crate::{access_unit::AccessUnit, time::FrameRate};
 
 /// The `nal_unit_type` values that are treated differently (H.264 table 7-1).
 ///
@@ -139,6 +139,11 @@ pub struct SpsDescription {
     /// Whether pictures may be shown in another order than they are decoded in (B-frames). False
     /// only where the SPS rules it out.
     pub may_reorder: bool,
+    /// Whether pictures may be single fields (H.264 `frame_mbs_only_flag` is 0).
+    pub may_interlace: bool,
+    /// Frames per second as the VUI states them (H.264 E.2.1), where it does: a hint that
+    /// encoders are known to get wrong.
+    pub frame_rate: Option<FrameRate>,
 }
 
 impl SpsDescription {
@@ -168,6 +173,8 @@ impl SpsDescription {
             profile_level_id: [profile_idc, constraints, level_idc],
             profile,
             may_reorder: may_reorder(&sps, profile_idc),
+            may_interlace: !matches!(sps.frame_mbs_flags, FrameMbsFlags::Frames),
+            frame_rate: frame_rate(&sps),
         })
     }
 }
@@ -182,6 +189,17 @@ fn may_reorder(sps: &SeqParameterSet, profile_idc: u8) -> bool {
         .as_ref()
         .and_then(|vui| vui.bitstream_restrictions.as_ref())
         .is_none_or(|restrictions| restrictions.max_num_reorder_frames > 0)
+}
+
+/// A frame lasts two ticks, one for each field (H.264 E.2.1, `num_units_in_tick`).
+fn frame_rate(sps: &SeqParameterSet) -> Option<FrameRate> {
+    let timing = sps.vui_parameters.as_ref()?.timing_info.as_ref()?;
+    let ticks = timing.num_units_in_tick.checked_mul(2)?;
+    let (mut divisor, mut rest) = (timing.time_scale, ticks);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    FrameRate::new(timing.time_scale / divisor.max(1), ticks / divisor.max(1))
 }
 
 fn profile_name(profile_idc: u8, constraints: u8) -> &'static str {
@@ -216,6 +234,32 @@ mod tests {
         assert_eq!(sps.profile_level_id, [0x42, 0xc0, 0x1e]);
         assert_eq!(sps.profile, "Constrained Baseline");
         assert!(!sps.may_reorder);
+        assert!(!sps.may_interlace);
+        assert_eq!(sps.frame_rate, None);
+    }
+
+    /// 64x64, High, B-frames, 30000/1001 frames per second, written by x264.
+    const SPS_WITH_TIMING: &[u8] = &[
+        0x67, 0x64, 0x00, 0x0a, 0xac, 0xd9, 0x44, 0x26, 0xc0, 0x44, 0x00, 0x00, 0x0f, 0xa4, 0x00,
+        0x03, 0xa9, 0x80, 0x3c, 0x48, 0x96, 0x58,
+    ];
+
+    #[test]
+    fn an_sps_says_its_frame_rate() {
+        let sps = SpsDescription::parse(SPS_WITH_TIMING).unwrap();
+        assert_eq!(sps.frame_rate, FrameRate::new(30000, 1001));
+        assert!(sps.may_reorder);
+    }
+
+    /// 64x64 interlaced, written by x264.
+    const SPS_OF_FIELDS: &[u8] = &[
+        0x67, 0x64, 0x00, 0x15, 0xac, 0xe4, 0x11, 0x36, 0x02, 0x20, 0x00, 0x00, 0x7d, 0x20, 0x00,
+        0x1d, 0x4c, 0x03, 0xe2, 0x85, 0x49,
+    ];
+
+    #[test]
+    fn an_sps_says_whether_it_may_interlace() {
+        assert!(SpsDescription::parse(SPS_OF_FIELDS).unwrap().may_interlace);
     }
 
     #[test]
