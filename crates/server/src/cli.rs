@@ -1,1 +1,146 @@
-//! stub
+//! The command line: what can be typed, and the help that teaches it.
+//!
+//! Reads nothing but the arguments; values are left to [`crate::config`], so that a flag, a key of
+//! a file and a key of a source are one thing with one set of rules and messages.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use url::Url;
+
+use crate::probe::Transport;
+
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "lenscast",
+    version,
+    about = "A camera server: RTSP from a test card, a file or a pipe, for every player",
+    after_help = "Without a command, lenscast serves; all flags of `serve` may follow directly.\n\
+                  `lenscast --help` shows worked examples.",
+    after_long_help = help::EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do; `None`: serve, with [`Cli::serve`].
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What follows when no command is named.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// What to log: error, warn, info, debug, trace, or directives as info,lenscast=debug
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Everywhere")]
+    pub log: Option<String>,
+}
+
+/// What lenscast can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Serve streams until Ctrl-C (what happens without a command, too)
+    #[command(after_long_help = help::EXAMPLES)]
+    Serve(ServeArgs),
+    /// Say what is wrong with a configuration file, by line and key, or what it would serve
+    Check(CheckArgs),
+    /// Play an RTSP URL as a player would, and report what came: times, frames, loss, clock
+    Probe(ProbeArgs),
+    /// Give a user a new password
+    Passwd(PasswdArgs),
+}
+
+/// The flags of `serve`, as they were typed: [`ServeArgs::config`] makes sense of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct ServeArgs {
+    /// What to stream: [NAME=]KIND:ARG[?key=value&…]; may be given several times
+    #[arg(long, value_name = "SOURCE", long_help = help::SOURCE)]
+    pub source: Vec<String>,
+    /// Where to accept RTSP: a port, an address or both; may be given several times
+    #[arg(long, value_name = "ADDRESS", long_help = help::LISTEN)]
+    pub listen: Vec<String>,
+    /// The even UDP port for RTP; RTCP takes the next [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    pub udp_port: Option<String>,
+    /// The largest RTP packet, in bytes of UDP payload [default: 1372]
+    #[arg(long, value_name = "BYTES")]
+    pub packet_size: Option<String>,
+    /// Who may watch; may be given several times. Others on this machine can read it (ps): better
+    /// LENSCAST_USER and LENSCAST_PASSWORD, or a file
+    #[arg(long, value_name = "NAME:PASSWORD", long_help = help::USER)]
+    pub user: Vec<String>,
+    /// Let everyone watch, without user and password
+    #[arg(long)]
+    pub open: bool,
+    /// Also offer Digest with SHA-256, which some players cannot bear
+    #[arg(long)]
+    pub auth_sha256: bool,
+    /// Also offer Basic, which sends the password in clear
+    #[arg(long)]
+    pub auth_basic: bool,
+    /// A file that says all this and more (docs/configuration.md); flags add to it or win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where hashes of passwords are kept
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// What `check` is asked.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// The file to look at
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+}
+
+/// What `probe` is asked.
+#[derive(Clone, Debug, Args)]
+pub struct ProbeArgs {
+    /// The stream, as rtsp://name:password@host:8554/cam
+    #[arg(value_name = "URL", value_parser = rtsp_url)]
+    pub url: Url,
+    /// How packets travel
+    #[arg(long, value_enum, default_value_t)]
+    pub transport: Transport,
+    /// How long to play
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub seconds: Duration,
+    /// Print one JSON object in place of lines for people
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `passwd` is asked.
+#[derive(Clone, Debug, Args)]
+pub struct PasswdArgs {
+    /// Whose password; without it, that of the user lenscast made
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where hashes of passwords are kept
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+fn rtsp_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if url.scheme() != "rtsp" {
+        return Err(format!("it begins with {}:, not with rtsp:", url.scheme()));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("it names no host: write rtsp://host:8554/cam".to_owned());
+    }
+    Ok(url)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("not a time between 0.1 and {MAX_PROBE_SECONDS} seconds");
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    if !(0.1..=MAX_PROBE_SECONDS).contains(&seconds) {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// An hour: the probe keeps figures of every frame.
+const MAX_PROBE_SECONDS: f64 = 3600.0;
+
+mod help;
