@@ -1,0 +1,259 @@
+//! The session state machine of a server (RFC 2326 appendix A.2).
+//!
+//! ```text
+//!            SETUP            PLAY
+//!   Init ───────────▶ Ready ───────────▶ Playing
+//!     ▲               │  ▲ ◀───────────────┘ │
+//!     └── TEARDOWN ───┘  └ SETUP   PAUSE     │
+//!     └────────────────── TEARDOWN ──────────┘
+//! ```
+//!
+//! It says what may happen and what then is so. It sends nothing, starts no source, and knows
+//! nothing of connections.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    header::SessionId,
+    server::{
+        reply::{Refusal, Status},
+        request::PUBLIC,
+    },
+};
+
+/// One client's session with one stream.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    timeout: Duration,
+    touched: Instant,
+    playing: bool,
+    tracks: [Option<Track>; MAX_TRACKS],
+}
+
+/// Tracks in one session, and so in one stream: video, audio, metadata, and one to spare.
+pub const MAX_TRACKS: usize = 4;
+
+/// Longer than the advertised timeout by this much: clients that keep alive exactly every
+/// `timeout` seconds (Media Foundation) must not lose the race.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// A session with nothing set up, which advertises `timeout`.
+    pub fn new(id: SessionId, now: Instant, timeout: Duration) -> Self {
+        Self { id, timeout, touched: now, playing: false, tracks: Default::default() }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The value of the `Session` header of every reply in this session.
+    pub fn header(&self) -> String {
+        self.id.header(self.timeout)
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        match (self.playing, self.tracks().next()) {
+            (_, None) => State::Init,
+            (false, Some(_)) => State::Ready,
+            (true, Some(_)) => State::Playing,
+        }
+    }
+
+    /// The tracks that are set up, by number.
+    pub fn tracks(&self) -> impl Iterator<Item = (u8, &Track)> {
+        (0..).zip(&self.tracks).filter_map(|(number, track)| Some((number, track.as_ref()?)))
+    }
+
+    /// A track that is set up.
+    pub fn track(&self, number: u8) -> Option<&Track> {
+        self.tracks.get(usize::from(number))?.as_ref()
+    }
+
+    /// Puts the deadline off. To be called on any request of the session and on any RTCP of it.
+    pub fn touch(&mut self, now: Instant) {
+        self.touched = now;
+    }
+
+    /// When the session ends unless it is touched before: the advertised timeout and [`GRACE`].
+    pub fn deadline(&self) -> Instant {
+        self.touched + self.timeout + GRACE
+    }
+
+    /// SETUP of `track`, which travels over `lower` and which the client calls `url`. Redoing a
+    /// track that is set up replaces it, as live555 does.
+    ///
+    /// # Errors
+    ///
+    /// 455 while playing, unless `while_playing` allows it; 404 for a track there cannot be.
+    pub fn setup(
+        &mut self,
+        track: u8,
+        lower: LowerKind,
+        url: String,
+        while_playing: WhilePlaying,
+    ) -> Result<Setup, Refusal> {
+        //= https://www.rfc-editor.org/rfc/rfc2326#section-10.4
+        //# A client can issue a SETUP request for a
+        //# stream that is already playing to change transport parameters, which
+        //# a server MAY allow. If it does not allow this, it MUST respond with
+        //# error "455 Method Not Valid In This State".
+        if self.playing && while_playing == WhilePlaying::Refuse {
+            return Err(self.wrong_state("SETUP while playing; PAUSE or TEARDOWN first"));
+        }
+        let Some(slot) = self.tracks.get_mut(usize::from(track)) else {
+            return Err(Refusal::new(Status::NotFound, "no such track"));
+        };
+        Ok(match slot.replace(Track { lower, url }) {
+            None => Setup::New,
+            Some(before) => Setup::Replaced(before),
+        })
+    }
+
+    /// PLAY of the whole (`None`), or asked of a track's URL, which plays the whole too: clients
+    /// send it so when there is one track, and once for each when there are several.
+    ///
+    /// # Errors
+    ///
+    /// 455 when nothing is set up, or not this track.
+    pub fn play(&mut self, track: Option<u8>) -> Result<Play, Refusal> {
+        self.require_set_up(track)?;
+        //= https://www.rfc-editor.org/rfc/rfc2326#section-10.5
+        //# If a stream is playing, such a PLAY request causes no
+        //# further action and can be used by the client to test server liveness.
+        let already = std::mem::replace(&mut self.playing, true);
+        Ok(if already { Play::AlreadyPlaying } else { Play::Start })
+    }
+
+    /// PAUSE of the whole (`None`) or of its only track.
+    ///
+    /// # Errors
+    ///
+    /// 455 when nothing is set up, or not this track; 460 for one track of several, which could
+    /// only stop them all.
+    pub fn pause(&mut self, track: Option<u8>) -> Result<Pause, Refusal> {
+        self.require_set_up(track)?;
+        if track.is_some() && self.tracks().count() > 1 {
+            return Err(Refusal::new(
+                Status::OnlyAggregateOperationAllowed,
+                "PAUSE the whole stream, not one track",
+            ));
+        }
+        let playing = std::mem::replace(&mut self.playing, false);
+        Ok(if playing { Pause::Stop } else { Pause::NotPlaying })
+    }
+
+    /// TEARDOWN of the whole (`None`) or of one track; the last track takes the session along.
+    ///
+    /// # Errors
+    ///
+    /// 455 when this track is not set up.
+    pub fn teardown(&mut self, track: Option<u8>) -> Result<Torn, Refusal> {
+        if let Some(number) = track {
+            self.require_set_up(track)?;
+            let torn = self.tracks.get_mut(usize::from(number)).and_then(Option::take);
+            if let (Some(torn), State::Ready | State::Playing) = (torn, self.state()) {
+                return Ok(Torn::Track(torn));
+            }
+        }
+        self.playing = false;
+        self.tracks = Default::default();
+        Ok(Torn::Session)
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc2326#section-11.3.6
+    //# The client or server cannot process this request in its current
+    //# state.  The response SHOULD contain an Allow header to make error
+    //# recovery easier.
+    fn wrong_state(&self, detail: &'static str) -> Refusal {
+        Refusal::new(Status::MethodNotValidInThisState, detail).allow(match self.state() {
+            State::Init => "OPTIONS, DESCRIBE, SETUP, TEARDOWN, GET_PARAMETER, SET_PARAMETER",
+            State::Ready | State::Playing => PUBLIC,
+        })
+    }
+
+    fn require_set_up(&self, track: Option<u8>) -> Result<(), Refusal> {
+        let ready = match track {
+            None => self.state() != State::Init,
+            Some(number) => self.track(number).is_some(),
+        };
+        if ready { Ok(()) } else { Err(self.wrong_state("nothing is set up; SETUP first")) }
+    }
+}
+
+/// A track that is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// What it travels over.
+    pub lower: LowerKind,
+    /// The URL its SETUP was asked of (`Target::url`), for RTP-Info.
+    pub url: String,
+}
+
+/// What a track travels over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LowerKind {
+    /// Datagrams: the session outlives its connection.
+    Udp,
+    /// Interleaved: the session ends with its connection.
+    Tcp,
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing is set up.
+    Init,
+    /// Set up, or paused.
+    Ready,
+    /// Media are to flow.
+    Playing,
+}
+
+/// Whether SETUP may change the transport of a playing session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WhilePlaying {
+    /// Answer 455.
+    Refuse,
+    /// Replace the track; the session goes on playing.
+    Replace,
+}
+
+/// What SETUP did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setup {
+    /// The track was not set up before.
+    New,
+    /// It was, like this: release that.
+    Replaced(Track),
+}
+
+/// What PLAY asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Play {
+    /// Begin to send.
+    Start,
+    /// Answer, and do nothing else.
+    AlreadyPlaying,
+}
+
+/// What PAUSE asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// Stop sending.
+    Stop,
+    /// Answer, and do nothing else.
+    NotPlaying,
+}
+
+/// What TEARDOWN ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Torn {
+    /// One track; the session goes on with the others.
+    Track(Track),
+    /// The session: forget it.
+    Session,
+}
