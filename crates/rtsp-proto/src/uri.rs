@@ -226,3 +226,6 @@ const TRACK_PREFIX: &str = "trackID=";
 
 /// `rtspu` is RTSP over UDP and `rtsph` GStreamer's HTTP tunnel; whoever got here got here by TCP.
 const SCHEMES: [&str; 5] = ["rtsp", "rtsps", "rtspt", "rtspu", "rtsph"];
+
+#[cfg(test)]
+mod tests;

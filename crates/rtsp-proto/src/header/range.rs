@@ -82,3 +82,54 @@ impl Npt {
 fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: u64) -> Option<Npt> {
+        Some(Npt::At(Duration::from_millis(millis)))
+    }
+
+    #[test]
+    fn ranges_as_clients_write_them() {
+        const NOW: Option<Npt> = Some(Npt::Now);
+        for (text, start, end) in [
+            ("npt=0.000-", at(0), None),
+            ("npt=0-", at(0), None),
+            ("npt=now-", NOW, None),
+            ("npt=now", NOW, None),
+            ("npt=NOW-", NOW, None),
+            ("NPT = 1.5 - 20.25", at(1500), at(20_250)),
+            ("npt=-10", None, at(10_000)),
+            ("npt=12:05:35.3-", at(43_535_300), None),
+            ("npt=5.-6.", at(5000), at(6000)),
+            ("npt=0.1234567890123-", Some(Npt::At(Duration::from_nanos(123_456_789))), None),
+            ("npt=10-15;time=19970123T143720Z", at(10_000), at(15_000)),
+            ("npt=", None, None),
+        ] {
+            assert_eq!(Range::parse(text), Range::Npt { start, end }, "{text}");
+        }
+        assert_eq!(Range::parse("clock=19961108T143720.25Z-"), Range::Clock);
+        assert_eq!(Range::parse("smpte=0:10:20-;time=19970123T153600Z"), Range::Smpte);
+        assert_eq!(Range::parse("smpte-30-drop=10:07:00-10:07:33:05.01"), Range::Smpte);
+        assert_eq!(Range::parse(Range::LIVE), Range::Npt { start: NOW, end: None });
+    }
+
+    #[test]
+    fn nonsense_is_unknown_and_no_error() {
+        for text in [
+            "",
+            "npt",
+            "bytes=0-1",
+            "npt=a-",
+            "npt=1-b",
+            "npt=99999999999999999999-",
+            "npt=18446744073709551615:0-",
+            "npt=1.é-",
+            "npt=1.00000000é-",
+        ] {
+            assert_eq!(Range::parse(text), Range::Unknown, "{text}");
+        }
+    }
+}

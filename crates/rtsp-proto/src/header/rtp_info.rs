@@ -31,3 +31,18 @@ impl fmt::Display for RtpInfo<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_values_are_left_away() {
+        let video = RtpInfo { url: "rtsp://h/cam/trackID=0", seq: Some(7), rtptime: Some(99) };
+        let audio = RtpInfo { url: "rtsp://h/cam/trackID=1", seq: None, rtptime: None };
+        assert_eq!(
+            write(&[video, audio]),
+            "url=rtsp://h/cam/trackID=0;seq=7;rtptime=99,url=rtsp://h/cam/trackID=1"
+        );
+    }
+}

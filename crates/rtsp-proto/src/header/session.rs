@@ -11,11 +11,10 @@ impl SessionId {
     /// Length in bytes: 20 of 62 characters hold 119 bits.
     pub const LEN: usize = 20;
 
-    /// Makes an id of 128 random bits; it keeps 119 of them.
+    /// Makes an id of 128 random bits: the lowest 20 digits of that number to the base of 62.
     ///
-    /// Written as a number to the base of 62 whose last two digits are left away, so each
-    /// character is uniform to within 62^20 / 2^128 < 2^-8 of the *whole id's* range, and no single id is
-    /// more than 0.3 % likelier than another.
+    /// 2^128 is 483 times the number of ids and a bit, so no id is likelier than another by more
+    /// than one part in 483: a guess gains less than a hundredth of a bit.
     pub fn from_entropy(entropy: [u8; 16]) -> Self {
         let mut number = u128::from_be_bytes(entropy);
         let mut id = [0; Self::LEN];
@@ -79,3 +78,57 @@ impl SessionHeader {
 }
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_letters_and_digits_of_one_length() {
+        for entropy in [[0; 16], [0xff; 16], *b"0123456789abcdef"] {
+            let id = SessionId::from_entropy(entropy);
+            assert_eq!(id.as_str().len(), SessionId::LEN);
+            assert!(id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+            assert_eq!(SessionId::parse(id.as_str()), Some(id));
+        }
+    }
+
+    /// Each of the 128 bits makes another id, and every character of the alphabet is used.
+    #[test]
+    fn ids_depend_on_all_entropy() {
+        let mut ids = HashSet::from([SessionId::from_entropy([0; 16])]);
+        for bit in 0..128 {
+            ids.insert(SessionId::from_entropy((1u128 << bit).to_be_bytes()));
+        }
+        assert_eq!(ids.len(), 129);
+        let used: HashSet<_> = ids.iter().flat_map(|id| id.0).collect();
+        assert_eq!(used.len(), ALPHABET.len());
+    }
+
+    #[test]
+    fn reply_has_no_space_and_nothing_behind() {
+        let id = SessionId::from_entropy([7; 16]);
+        let header = id.header(Duration::from_millis(60_500));
+        assert_eq!(header, format!("{id};timeout=60"));
+        assert_eq!(SessionHeader::parse(&header).id(), Some(id), "as some clients echo it");
+    }
+
+    #[test]
+    fn sessions_as_clients_write_them() {
+        let id = SessionId::parse("abcdefghijABCDEFGH12").unwrap();
+        for text in [
+            "abcdefghijABCDEFGH12",
+            "abcdefghijABCDEFGH12;timeout=60",
+            " abcdefghijABCDEFGH12 ; timeout = 60 ; x",
+        ] {
+            assert_eq!(SessionHeader::parse(text).id(), Some(id), "{text}");
+        }
+        for text in
+            ["", ";", "abcdefghijABCDEFGH1", "abcdefghijABCDEFGH123", "abcdefghij-BCDEFGH12"]
+        {
+            assert_eq!(SessionHeader::parse(text).id(), None, "{text}");
+        }
+    }
+}

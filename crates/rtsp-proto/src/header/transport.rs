@@ -232,3 +232,6 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
 
 /// More than any client sends (rtspsrc: three); the rest is not looked at.
 const MAX_ALTERNATIVES: usize = 16;
+
+#[cfg(test)]
+mod tests;
