@@ -1,1 +1,3 @@
-//! stub
+//! Test tools: virtual clock, transcripts, synthetic streams, a scripted viewer. Never published.
+
+pub mod depacketizer;
