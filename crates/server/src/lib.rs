@@ -11,7 +11,17 @@
 //! ```
 
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod connection;
+pub mod control;
 pub mod credentials;
+pub mod egress;
+pub mod entropy;
+pub mod listener;
 pub mod live;
+pub mod pipeline;
 pub mod probe;
+pub mod sdp;
+pub mod sessions;
+pub mod shared;

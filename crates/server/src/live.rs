@@ -1,1 +1,8 @@
-//! stub
+//! From one publisher to any number of viewers.
+
+pub mod keyframes;
+pub mod log;
+pub mod mount;
+
+pub use log::Cursor;
+pub use mount::{Announcement, Mount, Picture, Publisher, Stage};

@@ -1,0 +1,102 @@
+//! How fast a picture may leave over UDP.
+//!
+//! A keyframe is many packets at once. Sent back to back they overrun small receive buffers and
+//! cheap switches; spread over the whole frame interval they delay the picture. So: a burst is free,
+//! the rest leaves well above the stream's own rate, and always within a quarter of the frame
+//! interval. Pure: time is an argument.
+
+use std::time::Duration;
+
+use media::MediaTime;
+
+/// A token bucket of bytes, one per viewer.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    /// Bytes that may leave now.
+    tokens: u64,
+    capacity: u64,
+    refilled: MediaTime,
+}
+
+impl Pacer {
+    /// A full bucket of [`BURST_PACKETS`] packets of `packet_size` bytes.
+    pub fn new(packet_size: usize, now: MediaTime) -> Self {
+        let capacity = BURST_PACKETS * packet_size as u64;
+        Self { tokens: capacity, capacity, refilled: now }
+    }
+
+    /// Bytes that may leave at `now`, when tokens come at `rate` bytes per second.
+    pub fn allowance(&mut self, now: MediaTime, rate: u64) -> u64 {
+        let elapsed = now.saturating_since(self.refilled).min(LONGEST_REFILL);
+        let earned = u128::from(rate) * elapsed.as_nanos() / 1_000_000_000;
+        let earned = u64::try_from(earned).unwrap_or(u64::MAX);
+        if earned > 0 {
+            self.tokens = self.tokens.saturating_add(earned).min(self.capacity.max(earned));
+            self.refilled = now;
+        }
+        self.tokens
+    }
+
+    /// Takes what was sent out of the bucket.
+    pub fn spend(&mut self, bytes: u64) {
+        self.tokens = self.tokens.saturating_sub(bytes);
+    }
+}
+
+/// Bytes per second at which a picture of `size` bytes leaves: the largest of [`LEAST_RATE`], ten
+/// times the stream's bitrate, and what brings it out in a quarter of the frame interval.
+pub fn rate(size: usize, interval: Duration, bitrate: Option<u32>) -> u64 {
+    let nanos = interval.as_nanos().max(1);
+    let in_a_quarter = (size as u128 * 4 * 1_000_000_000).div_ceil(nanos);
+    let in_a_quarter = u64::try_from(in_a_quarter).unwrap_or(u64::MAX);
+    LEAST_RATE.max(u64::from(bitrate.unwrap_or(0)) / 8 * 10).max(in_a_quarter)
+}
+
+/// Packets that leave at once, whatever the rate.
+const BURST_PACKETS: u64 = 32;
+/// 100 Mbit/s in bytes per second.
+const LEAST_RATE: u64 = 100_000_000 / 8;
+/// Time unused beyond this earns nothing: the bucket is full long before.
+const LONGEST_REFILL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(micros: u64) -> MediaTime {
+        MediaTime::from_nanos(micros * 1000)
+    }
+
+    #[test]
+    fn a_burst_is_free_and_the_rest_takes_its_time() {
+        let mut pacer = Pacer::new(1000, micros(0));
+        assert_eq!(pacer.allowance(micros(0), LEAST_RATE), 32_000);
+        pacer.spend(32_000);
+        assert_eq!(pacer.allowance(micros(0), LEAST_RATE), 0);
+        // 12.5 bytes a microsecond.
+        assert_eq!(pacer.allowance(micros(1000), LEAST_RATE), 12_500);
+        pacer.spend(12_000);
+        assert_eq!(pacer.allowance(micros(1080), LEAST_RATE), 1_500);
+        assert_eq!(pacer.allowance(micros(900_000), LEAST_RATE), 11_236_500);
+    }
+
+    #[test]
+    fn small_steps_lose_nothing() {
+        let mut pacer = Pacer::new(1000, micros(0));
+        pacer.spend(32_000);
+        for nanos in 1..=80_000 {
+            pacer.allowance(MediaTime::from_nanos(nanos), LEAST_RATE);
+        }
+        assert_eq!(pacer.tokens, 1000);
+    }
+
+    #[test]
+    fn a_picture_leaves_within_a_quarter_of_its_interval() {
+        let interval = Duration::from_millis(40);
+        assert_eq!(rate(1000, interval, None), LEAST_RATE);
+        assert_eq!(rate(1000, interval, Some(100_000_000)), 125_000_000);
+        // 1 MB in 10 ms.
+        assert_eq!(rate(1_000_000, interval, Some(2_000_000)), 100_000_000);
+        assert_eq!(rate(1, Duration::ZERO, None), 4_000_000_000);
+    }
+}

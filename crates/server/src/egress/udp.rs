@@ -1,0 +1,360 @@
+//! The UDP ports: one even/odd pair (RTP, RTCP) per address family, shared by all viewers, so that
+//! firewalls and containers need to know two ports and no more.
+//!
+//! Packets leave as segmented sends (`UDP_SEGMENT`, udp(7)) from the address the viewer's RTSP
+//! connection came to (`IP_PKTINFO`, ip(7)). Where segmentation is refused, that one destination
+//! falls back to a send per packet; the others keep it. IP fragmentation stays allowed.
+
+use std::{
+    io::{self, IoSlice},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::AsRawFd,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::socket::{
+        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
+        setsockopt, sockopt,
+    },
+};
+use rustix::net::{
+    self,
+    sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery},
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{io::Interest, net::UdpSocket};
+use tracing::{debug, info};
+
+/// The pairs of both address families; at least one is there.
+#[derive(Debug)]
+pub struct Ports {
+    v4: Option<Pair>,
+    v6: Option<Pair>,
+}
+
+impl Ports {
+    /// Binds the pairs. `port` is the even RTP port, RTCP is the next; 0 lets the system choose.
+    /// The addresses are those the RTSP listeners are bound to: a server that listens on loopback
+    /// only has its UDP ports there too.
+    ///
+    /// # Errors
+    ///
+    /// When a port is taken, or no family can be bound.
+    pub fn bind(listen: &[IpAddr], port: u16) -> Result<Self, BindError> {
+        let v6 = listen.iter().any(IpAddr::is_ipv6);
+        // A listener on [::] serves IPv4 as well.
+        let v4 = listen.iter().any(|ip| ip.is_ipv4() || *ip == Ipv6Addr::UNSPECIFIED);
+        let only = |v6: bool, unspecified: IpAddr| {
+            let mut same = listen.iter().filter(|ip| ip.is_ipv6() == v6);
+            match (same.next(), same.next()) {
+                (Some(one), None) => *one,
+                _ => unspecified,
+            }
+        };
+        let v4 = v4.then(|| Pair::bind(only(false, Ipv4Addr::UNSPECIFIED.into()), port));
+        let v6 = v6.then(|| Pair::bind(only(true, Ipv6Addr::UNSPECIFIED.into()), port));
+        match (v4.transpose(), v6.transpose()) {
+            (Ok(v4), Ok(v6)) => Ok(Self { v4, v6 }),
+            // A machine without IPv6 still serves IPv4.
+            (Ok(Some(v4)), Err(error)) if error.family_is_missing() => {
+                info!(%error, "no UDP over IPv6");
+                Ok(Self { v4: Some(v4), v6: None })
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
+    }
+
+    /// The pair that reaches `peer`, whose address is canonical (no IPv4-mapped IPv6).
+    pub fn pair_for(&self, peer: IpAddr) -> Option<&Pair> {
+        if peer.is_ipv4() { self.v4.as_ref() } else { self.v6.as_ref() }
+    }
+
+    /// All pairs there are.
+    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.v4.iter().chain(&self.v6)
+    }
+}
+
+/// Why the UDP ports cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot use UDP ports {port} and {} of {address} for RTP and RTCP: {error}\n  \
+     is another server running? choose another even port with --udp-port", port + 1
+)]
+pub struct BindError {
+    address: IpAddr,
+    port: u16,
+    error: io::Error,
+}
+
+impl BindError {
+    fn family_is_missing(&self) -> bool {
+        let code = self.error.raw_os_error();
+        code == Some(libc::EAFNOSUPPORT) || code == Some(libc::EADDRNOTAVAIL)
+    }
+}
+
+/// An RTP socket and the RTCP socket one port above it.
+#[derive(Debug)]
+pub struct Pair {
+    /// The even port.
+    pub rtp: Endpoint,
+    /// The odd port.
+    pub rtcp: Endpoint,
+    /// Number of the RTP port; RTCP is one more.
+    pub port: u16,
+}
+
+impl Pair {
+    fn bind(address: IpAddr, port: u16) -> Result<Self, BindError> {
+        let failed = |error| BindError { address, port, error };
+        for _ in 0..PAIR_ATTEMPTS {
+            let rtp = Endpoint::bind(SocketAddr::new(address, port)).map_err(failed)?;
+            let bound = rtp.socket.local_addr().map_err(failed)?.port();
+            if bound % 2 != 0 {
+                continue;
+            }
+            match Endpoint::bind(SocketAddr::new(address, bound + 1)) {
+                Ok(rtcp) => return Ok(Self { rtp, rtcp, port: bound }),
+                Err(error) if port != 0 => return Err(failed(error)),
+                Err(_) => {}
+            }
+        }
+        Err(failed(io::Error::new(io::ErrorKind::AddrInUse, "no even/odd pair is free")))
+    }
+}
+
+/// Where a viewer's packets go.
+#[derive(Debug)]
+pub struct Destination {
+    peer: Mutex<SocketAddr>,
+    /// The server's address the viewer knows.
+    source: Option<IpAddr>,
+    segmented: AtomicBool,
+}
+
+impl Destination {
+    /// `peer` and `source` are canonical and of one family; `source` is left to the kernel when
+    /// `None`.
+    pub fn new(peer: SocketAddr, source: Option<IpAddr>) -> Self {
+        Self { peer: Mutex::new(peer), source, segmented: AtomicBool::new(true) }
+    }
+
+    /// Where packets go now.
+    pub fn peer(&self) -> SocketAddr {
+        *self.peer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends to another port from now on: a NAT between here and the viewer chose it.
+    pub fn rebind(&self, port: u16) {
+        self.peer.lock().unwrap_or_else(PoisonError::into_inner).set_port(port);
+    }
+
+    /// Whether packets go out by segmented sends.
+    pub fn is_segmented(&self) -> bool {
+        self.segmented.load(Ordering::Relaxed)
+    }
+
+    /// Falls back to a send per packet, for this destination alone.
+    pub fn forgo_segmentation(&self) {
+        self.segmented.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What became of a send.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The kernel took all of it.
+    Whole,
+    /// The socket's buffer is full: wait for [`Endpoint::writable`], then send the same again.
+    Full,
+    /// This destination does not take segmented sends: send packet by packet.
+    Unsegmented,
+    /// It is lost, like any datagram may be; sending again would not help.
+    Lost(Errno),
+}
+
+/// One UDP socket.
+#[derive(Debug)]
+pub struct Endpoint {
+    socket: UdpSocket,
+}
+
+impl Endpoint {
+    fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        // Room for one keyframe to every viewer of a busy server; the kernel caps it.
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+        } else {
+            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+        }
+        allow_fragmentation(&socket, address.is_ipv6())?;
+        socket.bind(&address.into())?;
+        Ok(Self { socket: UdpSocket::from_std(socket.into())? })
+    }
+
+    /// Sends `bytes` to `destination`: as one datagram, or cut by the kernel into datagrams of
+    /// `segment` bytes, the last one shorter or equal.
+    pub fn send(&self, destination: &Destination, bytes: &[u8], segment: Option<usize>) -> Sent {
+        let segment = segment.filter(|&size| size < bytes.len());
+        let mut retried = false;
+        loop {
+            let result = self
+                .socket
+                .try_io(Interest::WRITABLE, || Ok(self.send_once(destination, bytes, segment)?));
+            let errno = match result {
+                Ok(_) => return Sent::Whole,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Full,
+                Err(error) => Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+            };
+            match errno {
+                // An ICMP error about an *earlier* datagram, to anyone, is reported by the next
+                // send. It says nothing about this one.
+                _ if !retried && is_icmp(errno) => retried = true,
+                Errno::EINTR => {}
+                // Too large a segment for the path, or a device without the offload.
+                Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO if segment.is_some() => {
+                    return Sent::Unsegmented;
+                }
+                _ => return Sent::Lost(errno),
+            }
+        }
+    }
+
+    fn send_once(
+        &self,
+        destination: &Destination,
+        bytes: &[u8],
+        segment: Option<usize>,
+    ) -> nix::Result<usize> {
+        let segment = segment.map(|size| u16::try_from(size).unwrap_or(u16::MAX));
+        let v4 = match destination.source {
+            Some(IpAddr::V4(source)) => Some(packet_info_v4(source)),
+            _ => None,
+        };
+        let v6 = match destination.source {
+            Some(IpAddr::V6(source)) => Some(packet_info_v6(source)),
+            _ => None,
+        };
+        let mut control = smallvec::SmallVec::<[ControlMessage<'_>; 2]>::new();
+        control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
+        control.extend(v4.as_ref().map(ControlMessage::Ipv4PacketInfo));
+        control.extend(v6.as_ref().map(ControlMessage::Ipv6PacketInfo));
+        let peer = SockaddrStorage::from(destination.peer());
+        let slices = [IoSlice::new(bytes)];
+        sendmsg(self.socket.as_raw_fd(), &slices, &control, MsgFlags::empty(), Some(&peer))
+    }
+
+    /// Waits until a send may succeed.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime is shutting down.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// Waits for a datagram, and gives its length and where it came from.
+    ///
+    /// ICMP errors about datagrams sent earlier are read on the way: each is given to
+    /// `unreachable` with the address that datagram went to.
+    ///
+    /// # Errors
+    ///
+    /// When the socket fails for good.
+    pub async fn receive(
+        &self,
+        buffer: &mut [u8],
+        mut unreachable: impl FnMut(SocketAddr),
+    ) -> io::Result<(usize, SocketAddr)> {
+        loop {
+            match self.socket.recv_from(buffer).await {
+                Ok((length, from)) => return Ok((length, from)),
+                Err(error) if is_icmp(errno_of(&error)) => {}
+                Err(error) => return Err(error),
+            }
+            while let Some(peer) = self.take_icmp_error() {
+                debug!(%peer, "unreachable");
+                unreachable(peer);
+            }
+        }
+    }
+
+    /// Takes one entry off the socket's error queue: the address a datagram could not reach.
+    fn take_icmp_error(&self) -> Option<SocketAddr> {
+        let mut payload = [0; 1];
+        let mut slices = [io::IoSliceMut::new(&mut payload)];
+        let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+        let message = recvmsg::<SockaddrStorage>(
+            self.socket.as_raw_fd(),
+            &mut slices,
+            Some(&mut space),
+            MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
+        )
+        .ok()?;
+        let from_icmp = message.cmsgs().ok()?.any(|control| {
+            matches!(
+                control,
+                ControlMessageOwned::Ipv4RecvErr(..) | ControlMessageOwned::Ipv6RecvErr(..)
+            )
+        });
+        let address = message.address.filter(|_| from_icmp)?;
+        address
+            .as_sockaddr_in()
+            .map(|v4| SocketAddr::from((v4.ip(), v4.port())))
+            .or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port()))))
+    }
+}
+
+fn packet_info_v4(source: Ipv4Addr) -> libc::in_pktinfo {
+    let source = libc::in_addr { s_addr: u32::from(source).to_be() };
+    libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: libc::in_addr { s_addr: 0 } }
+}
+
+fn packet_info_v6(source: Ipv6Addr) -> libc::in6_pktinfo {
+    libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: source.octets() }, ipi6_ifindex: 0 }
+}
+
+/// Never sets "don't fragment" (`IP_PMTUDISC_DONT`, ip(7)): a viewer behind a tunnel with a small
+/// MTU gets fragments rather than nothing.
+fn allow_fragmentation(socket: &Socket, v6: bool) -> io::Result<()> {
+    if v6 {
+        net::sockopt::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DONT)?;
+    } else {
+        net::sockopt::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?;
+    }
+    Ok(())
+}
+
+fn is_icmp(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ECONNREFUSED
+            | Errno::EHOSTUNREACH
+            | Errno::ENETUNREACH
+            | Errno::EHOSTDOWN
+            | Errno::ENOPROTOOPT
+            | Errno::EPROTO
+            | Errno::ECONNRESET
+    )
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Bytes of send buffer to ask for.
+const SEND_BUFFER: usize = 4 << 20;
+/// How often an odd port is handed back before giving up on an even one.
+const PAIR_ATTEMPTS: usize = 64;

@@ -1,0 +1,257 @@
+//! Accepts connections, and says no to too many.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use nix::libc;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use crate::{
+    connection::{self, Context, stopped},
+    shared::{Gate, Shared},
+};
+
+/// Binds a TCP listener. `[::]` serves IPv4 too.
+///
+/// # Errors
+///
+/// When the address cannot be bound, as when another program has it.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    bind().map_err(|error| BindError { address, error })
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {error}{}", hint(error))]
+pub struct BindError {
+    /// Where.
+    pub address: SocketAddr,
+    error: io::Error,
+}
+
+impl BindError {
+    /// Whether this machine has no IPv6 (or no IPv4) at all.
+    pub fn is_family_missing(&self) -> bool {
+        matches!(self.error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+    }
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "\n  another program has this port; choose another with --listen :8555"
+        }
+        io::ErrorKind::PermissionDenied => "\n  ports below 1024 need root; --listen :8554 does not",
+        io::ErrorKind::AddrNotAvailable => {
+            "\n  this machine has no such address; --listen :8554 takes them all"
+        }
+        _ => "",
+    }
+}
+
+/// Accepts connections until the server stops, then waits for them to say goodbye.
+pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
+    let census = Arc::new(Census::default());
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stopped(&mut shutdown) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let serve = serve(stream, peer, Arc::clone(&shared), &census, &shutdown);
+                connections.spawn(serve);
+            }
+            Err(error) if is_about_one_connection(&error) => debug!(%error, "accept"),
+            Err(error) => {
+                // Out of descriptors or memory, as a rule: those who are here are served on, and
+                // those who wait are taken in when somebody leaves.
+                warn!(%error, "cannot accept connections; trying again");
+                tokio::select! {
+                    () = stopped(&mut shutdown) => break,
+                    () = sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+fn serve(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    census: &Arc<Census>,
+    shutdown: &watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let peer = canonical(peer);
+    let local = stream.local_addr().map_or(peer, canonical);
+    let admission = census.admit(peer.ip(), &shared);
+    let shutdown = shutdown.clone();
+    async move {
+        match admission {
+            Ok((_resident, stranger)) => {
+                prepare(&stream);
+                let id = shared.next_connection();
+                let context = Context { shared, id, peer, local, shutdown, stranger };
+                connection::serve(stream, context).await;
+            }
+            Err(full) => {
+                warn!(%peer, reason = %full, "connection refused");
+                let answer = format!("RTSP/1.0 503 Service Unavailable: {full}\r\n\r\n");
+                let _ = timeout(REFUSAL_TIME, async {
+                    stream.write_all(answer.as_bytes()).await?;
+                    stream.shutdown().await
+                })
+                .await;
+            }
+        }
+    }
+}
+
+/// Socket options of a connection. None is needed for it to work.
+fn prepare(stream: &TcpStream) {
+    // Without it small replies wait for the client's delayed acknowledgement, some 40 ms.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "TCP_NODELAY");
+    }
+    // What the kernel has taken but not sent is a queue nobody can skip: keep it short.
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(NOTSENT_LOWAT) {
+        debug!(%error, "TCP_NOTSENT_LOWAT");
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// A client that hung up before it was accepted (accept(2)) says nothing about the next.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// How many connections there are, and from where.
+#[derive(Debug, Default)]
+struct Census {
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    strangers: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Why a connection is not taken in.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Full {
+    #[error("too many connections")]
+    All,
+    #[error("too many connections from this address")]
+    Address,
+    #[error("too many connections that have not logged in")]
+    Strangers,
+}
+
+impl Census {
+    fn admit(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        shared: &Shared,
+    ) -> Result<(Resident, Option<Stranger>), Full> {
+        let limits = &shared.limits;
+        let is_stranger = matches!(shared.gate, Gate::Closed { .. });
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = counts.by_address.get(&peer).copied().unwrap_or(0);
+        if counts.all >= limits.connections {
+            return Err(Full::All);
+        }
+        if here >= limits.connections_per_address {
+            return Err(Full::Address);
+        }
+        if is_stranger && counts.strangers >= limits.unauthenticated {
+            return Err(Full::Strangers);
+        }
+        counts.all += 1;
+        counts.by_address.insert(peer, here + 1);
+        let stranger = is_stranger.then(|| {
+            counts.strangers += 1;
+            Stranger(Arc::clone(self))
+        });
+        Ok((Resident { census: Arc::clone(self), peer }, stranger))
+    }
+}
+
+/// A place among all connections.
+#[derive(Debug)]
+struct Resident {
+    census: Arc<Census>,
+    peer: IpAddr,
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        let mut counts = self.census.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.all -= 1;
+        if let Some(here) = counts.by_address.get_mut(&self.peer) {
+            *here -= 1;
+            if *here == 0 {
+                counts.by_address.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// A place among the connections that have not logged in.
+#[derive(Debug)]
+struct Stranger(Arc<Census>);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner).strangers -= 1;
+    }
+}
+
+/// Connections the kernel holds until they are accepted.
+const BACKLOG: i32 = 1024;
+/// Pause after an accept failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// Bytes not yet sent at which the kernel asks for more: a few packets' worth of a 4 Mbit/s stream.
+const NOTSENT_LOWAT: u32 = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

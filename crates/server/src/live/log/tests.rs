@@ -1,0 +1,178 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug)]
+struct Picture {
+    number: u64,
+    keyframe: bool,
+    size: usize,
+    published: MediaTime,
+}
+
+impl Item for Picture {
+    fn is_keyframe(&self) -> bool {
+        self.keyframe
+    }
+    fn size(&self) -> usize {
+        self.size
+    }
+    fn published(&self) -> MediaTime {
+        self.published
+    }
+}
+
+/// A log and the count of what was pushed; one picture each 100 ms.
+struct Stream {
+    log: Log<Picture>,
+    pushed: u64,
+}
+
+impl Stream {
+    fn new(limits: Limits) -> Self {
+        Self { log: Log::new(limits), pushed: 0 }
+    }
+
+    fn push(&mut self, keyframe: bool, size: usize) {
+        let number = self.pushed;
+        let published = MediaTime::from_nanos(number * 100_000_000);
+        self.log.push(Arc::new(Picture { number, keyframe, size, published }));
+        self.pushed += 1;
+    }
+
+    fn read(&self, cursor: &mut Cursor) -> Option<(u64, u64)> {
+        self.log.read(cursor).map(|delivery| (delivery.entry.number, delivery.skipped))
+    }
+}
+
+#[test]
+fn a_joiner_starts_at_a_keyframe_and_follows() {
+    let mut stream = Stream::new(Limits::default());
+    let mut early = stream.log.from_next_keyframe();
+    stream.push(false, 1);
+    assert_eq!(stream.read(&mut early), None);
+    stream.push(true, 1);
+    stream.push(false, 1);
+    assert_eq!(stream.read(&mut early), Some((1, 0)));
+    assert_eq!(stream.read(&mut early), Some((2, 0)));
+    assert_eq!(stream.read(&mut early), None);
+
+    let (mut cached, backlog) = stream.log.from_newest_keyframe().unwrap();
+    assert_eq!((backlog.span, backlog.bytes), (Duration::from_millis(100), 2));
+    assert_eq!(stream.read(&mut cached), Some((1, 0)));
+    assert_eq!(cached.behind(&stream.log), 1);
+
+    let mut fresh = stream.log.from_next_keyframe();
+    stream.push(false, 1);
+    assert_eq!(stream.read(&mut fresh), None);
+    stream.push(true, 1);
+    assert_eq!(stream.read(&mut fresh), Some((4, 0)));
+}
+
+#[test]
+fn an_overrun_cursor_skips_to_the_newest_keyframe_and_counts() {
+    let mut stream = Stream::new(Limits { soft_bytes: 4, ..Limits::default() });
+    stream.push(true, 1);
+    let (mut slow, _) = stream.log.from_newest_keyframe().unwrap();
+    assert_eq!(stream.read(&mut slow), Some((0, 0)));
+    for number in 1..=9 {
+        stream.push(number % 3 == 0, 1);
+    }
+    // 6 to 9 are left; 1 to 8 were missed.
+    assert_eq!(stream.read(&mut slow), Some((9, 8)));
+}
+
+#[test]
+fn a_group_without_end_stays_within_the_hard_cap_and_its_viewers_wait() {
+    let limits = Limits { hard_bytes: 10, ..Limits::default() };
+    let mut stream = Stream::new(limits);
+    stream.push(true, 1);
+    let (mut slow, _) = stream.log.from_newest_keyframe().unwrap();
+    assert_eq!(stream.read(&mut slow), Some((0, 0)));
+    for _ in 0..100 {
+        stream.push(false, 1);
+        assert!(stream.log.bytes <= 10);
+    }
+    assert!(stream.log.from_newest_keyframe().is_none());
+    assert_eq!(stream.read(&mut slow), None);
+    stream.push(true, 1);
+    assert_eq!(stream.read(&mut slow), Some((101, 100)));
+}
+
+#[test]
+fn one_entry_larger_than_every_limit_is_still_delivered() {
+    let mut stream = Stream::new(Limits { hard_bytes: 10, soft_bytes: 5, ..Limits::default() });
+    let mut cursor = stream.log.from_next_keyframe();
+    stream.push(true, 1000);
+    assert_eq!(stream.read(&mut cursor), Some((0, 0)));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push { keyframe: bool, size: usize },
+    Read { cursor: usize, times: usize },
+    JoinNewest(usize),
+    JoinNext(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (prop::bool::weighted(0.15), 1usize..40)
+            .prop_map(|(keyframe, size)| Step::Push { keyframe, size }),
+        3 => (0usize..3, 1usize..6).prop_map(|(cursor, times)| Step::Read { cursor, times }),
+        1 => (0usize..3).prop_map(Step::JoinNewest),
+        1 => (0usize..3).prop_map(Step::JoinNext),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_law_of_cursors(steps in prop::collection::vec(step(), 1..400)) {
+        let limits = Limits {
+            soft_span: Duration::from_secs(1),
+            soft_bytes: 100,
+            hard_span: Duration::from_secs(4),
+            hard_bytes: 300,
+            hard_entries: 20,
+        };
+        let mut stream = Stream::new(limits);
+        let mut keyframes = Vec::new();
+        let mut cursors: Vec<(Cursor, Option<u64>)> =
+            (0..3).map(|_| (stream.log.from_next_keyframe(), None)).collect();
+        for step in steps {
+            match step {
+                Step::Push { keyframe, size } => {
+                    keyframes.push(keyframe);
+                    stream.push(keyframe, size);
+                    prop_assert!(stream.log.entries.len() <= limits.hard_entries);
+                    prop_assert!(stream.log.bytes <= limits.hard_bytes.max(size));
+                }
+                Step::Read { cursor, times } => {
+                    let (cursor, last) = &mut cursors[cursor];
+                    for _ in 0..times {
+                        let Some((number, skipped)) = stream.read(cursor) else { break };
+                        match *last {
+                            Some(last) => {
+                                prop_assert_eq!(number, last + 1 + skipped);
+                                prop_assert!(skipped == 0 || keyframes[number as usize]);
+                            }
+                            None => prop_assert!(keyframes[number as usize]),
+                        }
+                        *last = Some(number);
+                    }
+                }
+                Step::JoinNewest(cursor) => {
+                    if let Some((joined, _)) = stream.log.from_newest_keyframe() {
+                        cursors[cursor] = (joined, None);
+                    }
+                }
+                Step::JoinNext(cursor) => cursors[cursor] = (stream.log.from_next_keyframe(), None),
+            }
+        }
+        // Nobody starves: after one more keyframe every cursor reads on.
+        stream.push(true, 1);
+        for (cursor, _) in &mut cursors {
+            prop_assert!(stream.read(cursor).is_some());
+        }
+    }
+}

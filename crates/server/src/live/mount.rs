@@ -1,0 +1,333 @@
+//! A mount: one stream under one name, between the thread that publishes it and its viewers.
+//!
+//! SSRC, sequence numbers and RTP clock belong to the mount, not to a viewer (RFC 3550 lets
+//! separate RTP sessions coincide): a picture is packetized once, and the same bytes go to all.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use media::{AccessUnit, Clock, FrameRate, MediaTime, h264::ParameterSets};
+use rtp_packetizer::{
+    PacketBatch, RtpClock, RtpTimestamp, Sequence, Ssrc,
+    h264::{Config, ConfigError, Packetizer, Totals},
+    rtcp::SenderInfo,
+};
+use tokio::sync::watch;
+use tracing::debug;
+
+use super::{
+    keyframes::{KeyframeRequests, REUSE_WINDOW},
+    log::{Cursor, Delivery, Item, Limits, Log},
+};
+
+/// One published picture.
+#[derive(Debug)]
+pub struct Picture {
+    /// Its packets.
+    pub batch: PacketBatch,
+    /// When it was published, on the capture clock.
+    pub published: MediaTime,
+}
+
+impl Item for Picture {
+    fn is_keyframe(&self) -> bool {
+        self.batch.is_keyframe()
+    }
+
+    fn size(&self) -> usize {
+        self.batch.bytes().len()
+    }
+
+    fn published(&self) -> MediaTime {
+        self.published
+    }
+}
+
+/// How a stream is known and numbered, fixed for the life of its mount.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The path under which it is served, without slashes around it.
+    pub name: String,
+    /// The names of those who may watch; `None` is everyone who may log in at all.
+    pub users: Option<Vec<String>>,
+    /// RTP synchronization source, random.
+    pub ssrc: Ssrc,
+    /// The first sequence number, random.
+    pub first_sequence: Sequence,
+    /// The RTP timestamp of the mount's first moment, random.
+    pub first_timestamp: RtpTimestamp,
+    /// Canonical name in RTCP (RFC 3550 section 6.5.1), the same for all streams of this server.
+    pub cname: String,
+    /// Bytes of the largest RTP packet, its header included.
+    pub packet_size: usize,
+}
+
+/// Where a joining viewer starts.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The encoder makes a keyframe on demand: start there, within a frame interval.
+    OnDemand,
+    /// Keyframes come when they come: start from the newest unless it lies further back than this.
+    Cached {
+        /// The longest stretch a viewer may have to catch up.
+        span: Duration,
+        /// The most bytes a viewer may have to catch up.
+        bytes: usize,
+    },
+}
+
+/// What must be known of a stream before it can be described to a client.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// The parameter sets of the newest keyframe.
+    pub parameter_sets: ParameterSets,
+    /// Nominal rate, where the source knows it.
+    pub rate: Option<FrameRate>,
+    /// Nominal bits per second, where they are known.
+    pub bitrate: Option<u32>,
+    /// Grows each time any of this changes.
+    pub version: u64,
+}
+
+/// How far a mount has come.
+#[derive(Clone, Debug)]
+pub enum Stage {
+    /// The source is starting; nothing can be said of the stream yet.
+    Starting,
+    /// Pictures flow.
+    Live(Arc<Announcement>),
+    /// The source has ended or failed for good.
+    Ended,
+}
+
+/// One stream under one name.
+#[derive(Debug)]
+pub struct Mount {
+    identity: Identity,
+    start: Start,
+    rtp_clock: RtpClock,
+    shared: Mutex<Shared>,
+    /// The number of the next picture: what viewers wait on.
+    end: watch::Sender<u64>,
+    stage: watch::Sender<Stage>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    log: Log<Picture>,
+    keyframes: KeyframeRequests,
+    totals: Totals,
+    pace: Pace,
+}
+
+/// How fast pictures come.
+#[derive(Copy, Clone, Debug)]
+pub struct Pace {
+    /// Time between two pictures; nominal, or a guess where the source does not know.
+    pub interval: Duration,
+    /// Nominal bits per second, where they are known.
+    pub bitrate: Option<u32>,
+}
+
+impl Mount {
+    /// A mount that waits for its first picture, and the one publisher that will bring it.
+    ///
+    /// # Errors
+    ///
+    /// When the packet size is too small for RTP.
+    pub fn new(
+        identity: Identity,
+        start: Start,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<Self>, Publisher), ConfigError> {
+        let packetizer = Packetizer::new(Config {
+            ssrc: identity.ssrc,
+            first_sequence: identity.first_sequence,
+            packet_size: identity.packet_size,
+            payload_type: PAYLOAD_TYPE,
+        })?;
+        let now = clock.now();
+        let shared = Shared {
+            log: Log::new(Limits::default()),
+            keyframes: KeyframeRequests::new(now),
+            totals: packetizer.totals(),
+            pace: Pace { interval: ASSUMED_INTERVAL, bitrate: None },
+        };
+        let mount = Arc::new(Self {
+            rtp_clock: RtpClock::new(now, identity.first_timestamp),
+            identity,
+            start,
+            shared: Mutex::new(shared),
+            end: watch::Sender::new(0),
+            stage: watch::Sender::new(Stage::Starting),
+        });
+        let publisher = Publisher {
+            mount: Arc::clone(&mount),
+            packetizer,
+            clock,
+            rate: None,
+            bitrate: None,
+            version: 0,
+        };
+        Ok((mount, publisher))
+    }
+
+    /// How the stream is known and numbered.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The path under which the stream is served.
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// Changes each time a picture is published.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.end.subscribe()
+    }
+
+    /// How far the mount has come, and each change of it.
+    pub fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// A cursor for a viewer that starts now. What it reads first is a keyframe, always.
+    pub fn join(&self, now: MediaTime) -> Cursor {
+        let mut shared = self.lock();
+        if let Some((cursor, backlog)) = shared.log.from_newest_keyframe() {
+            let usable = match self.start {
+                Start::OnDemand => now.saturating_since(backlog.since) < REUSE_WINDOW,
+                Start::Cached { span, bytes } => backlog.span <= span && backlog.bytes <= bytes,
+            };
+            if usable {
+                return cursor;
+            }
+        }
+        shared.keyframes.want();
+        shared.log.from_next_keyframe()
+    }
+
+    /// The next picture at the cursor, if it is there.
+    pub fn read(&self, cursor: &mut Cursor) -> Option<Delivery<Picture>> {
+        self.lock().log.read(cursor)
+    }
+
+    /// Whether the next picture to be encoded is to be an IDR; see [`KeyframeRequests::take`].
+    pub fn take_keyframe_request(&self, now: MediaTime) -> bool {
+        self.lock().keyframes.take(now)
+    }
+
+    /// How fast pictures come.
+    pub fn pace(&self) -> Pace {
+        self.lock().pace
+    }
+
+    /// What a sender report says at this moment: the stream's totals, the same for all viewers.
+    pub fn sender_info(&self, clock: &dyn Clock) -> SenderInfo<'_> {
+        let totals = self.lock().totals;
+        SenderInfo {
+            ssrc: self.identity.ssrc,
+            ntp: clock.wall().to_ntp(),
+            timestamp: self.rtp_clock.timestamp(clock.now()),
+            packets: totals.packets,
+            octets: totals.octets,
+            cname: &self.identity.cname,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Nothing under this lock leaves the state half-changed, should a panic poison it.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one that brings a mount its pictures. Publishing never waits for a viewer. Dropping it ends
+/// the mount.
+pub struct Publisher {
+    mount: Arc<Mount>,
+    packetizer: Packetizer,
+    clock: Arc<dyn Clock>,
+    rate: Option<FrameRate>,
+    bitrate: Option<u32>,
+    version: u64,
+}
+
+impl Publisher {
+    /// The mount published to.
+    pub fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    /// Says what is known of the stream beforehand. With parameter sets, clients can be answered
+    /// before the first picture.
+    pub fn announce(
+        &mut self,
+        parameter_sets: Option<ParameterSets>,
+        rate: Option<FrameRate>,
+        bitrate: Option<u32>,
+    ) {
+        self.rate = rate;
+        self.bitrate = bitrate;
+        let interval = rate.map_or(ASSUMED_INTERVAL, FrameRate::interval);
+        self.mount.lock().pace = Pace { interval, bitrate };
+        if let Some(sets) = parameter_sets {
+            self.packetizer.set_parameter_sets(sets);
+            self.refresh_announcement();
+        }
+    }
+
+    /// Packetizes a picture and hands it to everyone who watches.
+    pub fn publish(&mut self, unit: &AccessUnit) {
+        let timestamp = self.mount.rtp_clock.timestamp(unit.time());
+        let Some(batch) = self.packetizer.packetize(unit, timestamp) else { return };
+        if batch.is_keyframe() {
+            self.refresh_announcement();
+        }
+        let published = self.clock.now();
+        let end = {
+            let mut shared = self.mount.lock();
+            if batch.is_keyframe() {
+                shared.keyframes.published(published);
+            }
+            shared.totals = self.packetizer.totals();
+            shared.log.push(Arc::new(Picture { batch, published }));
+            shared.log.end()
+        };
+        self.mount.end.send_replace(end);
+    }
+
+    fn refresh_announcement(&mut self) {
+        let Some(sets) = self.packetizer.parameter_sets() else { return };
+        if let Stage::Live(known) = &*self.mount.stage.borrow()
+            && known.parameter_sets == *sets
+        {
+            return;
+        }
+        self.version += 1;
+        debug!(mount = self.mount.name(), version = self.version, "new parameter sets");
+        let announcement = Announcement {
+            parameter_sets: sets.clone(),
+            rate: self.rate,
+            bitrate: self.bitrate,
+            version: self.version,
+        };
+        self.mount.stage.send_replace(Stage::Live(Arc::new(announcement)));
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.mount.stage.send_replace(Stage::Ended);
+        // Viewers that wait for a picture look again.
+        self.mount.end.send_modify(|_| {});
+    }
+}
+
+/// Dynamic RTP payload type (RFC 3551 section 6): with one video track any of 96 to 127 will do,
+/// and 96 is what clients see most.
+pub const PAYLOAD_TYPE: u8 = 96;
+/// Between pictures of a source that does not know its rate.
+const ASSUMED_INTERVAL: Duration = Duration::from_millis(40);

@@ -1,0 +1,406 @@
+//! The sessions of all connections, and what arrives for them by UDP.
+//!
+//! A session over UDP outlives the connection that made it, until its timeout; one over TCP ends
+//! with its connection. Everything here is quick and synchronous: one lock, never held across an
+//! await, and never taken by the path of a picture.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use rtp_packetizer::rtcp::{self, ReceptionReport};
+use rtsp_proto::{
+    auth::{Accepted, UserName},
+    header::SessionId,
+    server::session::{Session as Machine, State},
+};
+use smallvec::SmallVec;
+use tracing::{debug, info};
+
+use crate::{
+    egress::{
+        fanout::{Counters, Fanout, ViewerId},
+        udp::Destination,
+    },
+    live::Mount,
+};
+
+/// One client's session.
+#[derive(Debug)]
+pub struct Session {
+    /// What may happen next (RFC 2326 appendix A.2).
+    pub machine: Machine,
+    /// The stream.
+    pub mount: Arc<Mount>,
+    /// Who made it: no one else may touch it. `None` where nobody logs in.
+    pub user: Option<UserName>,
+    /// What it was let in with, for the next connection that goes on with it.
+    pub accepted: Accepted,
+    /// Where the client is.
+    pub peer: IpAddr,
+    /// What the client calls itself.
+    pub agent: Option<String>,
+    /// How packets get to the client.
+    pub link: Link,
+    /// What it was sent.
+    pub counters: Arc<Counters>,
+    /// Its newest report about what it received.
+    pub report: Option<ReceptionReport>,
+    /// When it was made.
+    pub opened: tokio::time::Instant,
+}
+
+/// How packets get to the client.
+#[derive(Debug)]
+pub enum Link {
+    /// Nothing is set up.
+    None,
+    /// By datagrams.
+    Udp(UdpLink),
+    /// Within the connection of this number.
+    Tcp {
+        /// The connection.
+        connection: ConnectionId,
+        /// The channel of RTP.
+        rtp: u8,
+        /// The channel of RTCP.
+        rtcp: u8,
+    },
+}
+
+/// A client's ports, and the viewer that sends to them.
+#[derive(Debug)]
+pub struct UdpLink {
+    /// Where RTP goes.
+    pub rtp: Arc<Destination>,
+    /// Where RTCP goes.
+    pub rtcp: Arc<Destination>,
+    /// Sends the mount's pictures.
+    pub fanout: Fanout,
+    /// Set while playing.
+    pub viewer: Option<ViewerId>,
+    /// Whether anything has come from the client's ports: from then on they are certain.
+    pub heard: bool,
+    /// The first of the ICMP errors since the client was last heard, and their number.
+    pub unreachable: Option<(Instant, u32)>,
+}
+
+/// Names a connection within this process.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+pub struct Table {
+    sessions: HashMap<SessionId, Session>,
+    /// The address of each UDP client's RTP and RTCP port.
+    by_address: HashMap<SocketAddr, SessionId>,
+}
+
+/// Which of a client's two ports a datagram came from, or was sent to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// RTP.
+    Rtp,
+    /// RTCP.
+    Rtcp,
+}
+
+impl Sessions {
+    /// The table, for as long as the guard lives: never across an await.
+    pub fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A datagram from a client: any at all keeps its session alive; reports are remembered.
+    pub fn datagram(&self, from: SocketAddr, port: Port, payload: &[u8], now: Instant) {
+        let mut table = self.lock();
+        let Some(id) = table.by_address.get(&from).copied().or_else(|| table.latch(from, port))
+        else {
+            return;
+        };
+        if let Some(session) = table.sessions.get_mut(&id) {
+            if let Link::Udp(link) = &mut session.link {
+                link.heard = true;
+                link.unreachable = None;
+            }
+            session.heard(payload, now);
+        }
+    }
+
+    /// A `$` frame from a client, on whatever channel (some send RTCP on the wrong one), for the
+    /// sessions of its connection.
+    pub fn interleaved(&self, own: &[SessionId], payload: &[u8], now: Instant) {
+        let mut table = self.lock();
+        for id in own {
+            if let Some(session) = table.any_session(*id) {
+                session.heard(payload, now);
+            }
+        }
+    }
+
+    /// A datagram to `peer` was answered with "unreachable". Repeated for a while, with nothing
+    /// heard in between, the client is gone.
+    pub fn unreachable(&self, peer: SocketAddr, port: Port, now: Instant) {
+        // A client that closes only its RTCP port still watches.
+        if port == Port::Rtcp {
+            return;
+        }
+        let mut table = self.lock();
+        let Some(id) = table.by_address.get(&peer).copied() else { return };
+        let Some(session) = table.sessions.get_mut(&id) else { return };
+        let Link::Udp(link) = &mut session.link else { return };
+        let (first, count) = link.unreachable.unwrap_or((now, 0));
+        link.unreachable = Some((first, count + 1));
+        if count + 1 >= UNREACHABLE_COUNT && now - first >= UNREACHABLE_SPAN {
+            table.end(id, "the client's port is closed");
+        }
+    }
+
+    /// Ends the sessions that travel within a connection that is gone.
+    pub fn end_connection(&self, connection: ConnectionId, reason: &str) {
+        let mut table = self.lock();
+        let within: Vec<_> = table
+            .sessions
+            .iter()
+            .filter(|(_, session)| {
+                matches!(session.link, Link::Tcp { connection: own, .. } if own == connection)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in within {
+            table.end(id, reason);
+        }
+    }
+
+    /// Ends the sessions whose client has been silent for too long.
+    pub fn expire(&self, now: Instant) {
+        let mut table = self.lock();
+        let silent: Vec<_> = table
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.may_expire() && session.machine.deadline() <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in silent {
+            table.end(id, "silent for too long");
+        }
+    }
+
+    /// Ends the sessions of a mount that has ended.
+    pub fn end_mount(&self, mount: &Arc<Mount>) {
+        let mut table = self.lock();
+        let of_mount: Vec<_> = table
+            .sessions
+            .iter()
+            .filter(|(_, session)| Arc::ptr_eq(&session.mount, mount))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in of_mount {
+            table.end(id, "the stream has ended");
+        }
+    }
+}
+
+impl Table {
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// A session, if it is there and `user` made it: a stranger is told the same as for one that
+    /// does not exist.
+    pub fn session(&mut self, id: SessionId, user: Option<&UserName>) -> Option<&mut Session> {
+        self.sessions.get_mut(&id).filter(|session| session.user.as_ref() == user)
+    }
+
+    /// A session, whoever made it: for what harms nobody.
+    pub fn any_session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(&id)
+    }
+
+    /// Whether the session is still there.
+    pub fn contains(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id)
+    }
+
+    /// Whether the session's packets travel within this connection.
+    pub fn is_interleaved_in(&self, id: SessionId, connection: ConnectionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| {
+            matches!(session.link, Link::Tcp { connection: own, .. } if own == connection)
+                || matches!(session.link, Link::None)
+        })
+    }
+
+    /// The channels that sessions other than `except` use within a connection.
+    pub fn channels_of(
+        &self,
+        connection: ConnectionId,
+        except: Option<SessionId>,
+    ) -> SmallVec<[u8; 4]> {
+        let others = self.sessions.iter().filter(|(id, _)| Some(**id) != except);
+        others
+            .filter_map(|(_, session)| match session.link {
+                Link::Tcp { connection: own, rtp, rtcp } if own == connection => Some([rtp, rtcp]),
+                _ => None,
+            })
+            .flatten()
+            .collect()
+    }
+
+    /// Sends the session's packets within a connection.
+    pub fn link_tcp(&mut self, id: SessionId, connection: ConnectionId, rtp: u8, rtcp: u8) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.link = Link::Tcp { connection, rtp, rtcp };
+        }
+    }
+
+    /// Adds a session.
+    pub fn insert(&mut self, session: Session) {
+        self.sessions.insert(session.machine.id(), session);
+    }
+
+    /// Sends the session's packets to these ports. A session that used them before is a leftover of
+    /// a client that is gone, if the same user made it: that one ends.
+    pub fn link_udp(&mut self, id: SessionId, link: UdpLink) {
+        let addresses = [link.rtp.peer(), link.rtcp.peer()];
+        let Some(user) = self.sessions.get(&id).map(|session| session.user.clone()) else { return };
+        for address in addresses {
+            let before = self.by_address.get(&address).copied().filter(|before| *before != id);
+            if let Some(before) = before
+                && self.session(before, user.as_ref()).is_some()
+            {
+                self.end(before, "another session took its ports");
+            }
+            self.by_address.insert(address, id);
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.link = Link::Udp(link);
+        }
+    }
+
+    /// Forgets the ports of a session and stops its viewer, as before another transport is set up.
+    pub fn unlink(&mut self, id: SessionId, goodbye: bool) {
+        self.by_address.retain(|_, owner| *owner != id);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.stop_udp(goodbye);
+            session.link = Link::None;
+        }
+    }
+
+    /// Ends a session: its viewer gets a BYE, its totals are logged.
+    pub fn end(&mut self, id: SessionId, reason: &str) {
+        self.unlink_addresses(id);
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        session.stop_udp(true);
+        session.log_end(reason);
+    }
+
+    fn unlink_addresses(&mut self, id: SessionId) {
+        self.by_address.retain(|_, owner| *owner != id);
+    }
+
+    /// A datagram from an address nobody named: behind address translation a client's packets come
+    /// from another port than it said. If exactly one session of that host has not been heard yet,
+    /// it is that one's, and its packets go there from now on.
+    fn latch(&mut self, from: SocketAddr, port: Port) -> Option<SessionId> {
+        let mut candidates = self.sessions.iter().filter(|(_, session)| {
+            matches!(&session.link, Link::Udp(link) if !link.heard && link.rtp.peer().ip() == from.ip())
+        });
+        let (Some((&id, session)), None) = (candidates.next(), candidates.next()) else {
+            return None;
+        };
+        let Link::Udp(link) = &session.link else { return None };
+        let destination = match port {
+            Port::Rtp => &link.rtp,
+            Port::Rtcp => &link.rtcp,
+        };
+        let before = destination.peer();
+        debug!(session = %id, %before, now = %from, "the client's port was translated");
+        destination.rebind(from.port());
+        self.by_address.remove(&before);
+        self.by_address.insert(from, id);
+        Some(id)
+    }
+}
+
+impl Session {
+    fn heard(&mut self, payload: &[u8], now: Instant) {
+        self.machine.touch(now);
+        if !rtcp::is_rtcp(payload) {
+            return;
+        }
+        match rtcp::parse(payload) {
+            Ok(received) => {
+                if let Some(report) = received.about(self.mount.identity().ssrc).last() {
+                    self.report = Some(*report);
+                }
+            }
+            Err(error) => debug!(session = %self.machine.id(), %error, "RTCP not understood"),
+        }
+    }
+
+    /// While packets flow through a connection, the connection itself is the sign of life: some
+    /// clients never send a thing.
+    fn may_expire(&self) -> bool {
+        !(matches!(self.link, Link::Tcp { .. }) && self.machine.state() == State::Playing)
+    }
+
+    /// Stops the viewer, if packets go out by UDP.
+    pub fn stop_udp(&mut self, goodbye: bool) {
+        if let Link::Udp(link) = &mut self.link
+            && let Some(viewer) = link.viewer.take()
+        {
+            link.fanout.remove(viewer, goodbye);
+        }
+    }
+
+    fn log_end(&self, reason: &str) {
+        let (lost, jitter_ms) = match &self.report {
+            Some(report) => {
+                (Some(report.cumulative_lost), Some(f64::from(report.jitter) / RTP_TICKS_PER_MS))
+            }
+            None => (None, None),
+        };
+        info!(
+            session = %self.machine.id(),
+            stream = self.mount.name(),
+            peer = %self.peer,
+            agent = self.agent.as_deref().unwrap_or("unknown"),
+            transport = match self.link {
+                Link::None => "none",
+                Link::Udp(_) => "udp",
+                Link::Tcp { .. } => "tcp",
+            },
+            seconds = self.opened.elapsed().as_secs(),
+            packets = self.counters.packets.load(Ordering::Relaxed),
+            bytes = self.counters.bytes.load(Ordering::Relaxed),
+            skipped = self.counters.skipped.load(Ordering::Relaxed),
+            refused = self.counters.refused.load(Ordering::Relaxed),
+            lost,
+            jitter_ms,
+            reason,
+            "session over"
+        );
+    }
+}
+
+/// A client whose port answered "unreachable" so often, over so long, is gone. Hosts send at most
+/// about one such message a second.
+const UNREACHABLE_COUNT: u32 = 3;
+const UNREACHABLE_SPAN: Duration = Duration::from_secs(2);
+/// Ticks of the 90 kHz clock, in which jitter is reported.
+const RTP_TICKS_PER_MS: f64 = 90.0;
