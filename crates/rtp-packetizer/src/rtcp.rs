@@ -166,8 +166,8 @@ pub fn parse(datagram: &[u8]) -> Result<Received, RtcpError> {
 }
 
 /// Whether `payload` is RTCP and not RTP, by its packet type: receivers mistake channels and ports.
-/// An RTP packet would need payload type 72 to 79 and a marker to look alike, which RFC 5761
-/// section 4 reserves for this reason.
+/// An RTP packet would need a marker and a payload type of 72 to 79 to look alike, which RFC 5761
+/// section 4 rules out for this reason.
 pub fn is_rtcp(payload: &[u8]) -> bool {
     matches!(payload, [first, 200..=207, ..] if first >> 6 == 2)
 }

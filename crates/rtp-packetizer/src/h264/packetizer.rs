@@ -114,7 +114,8 @@ impl Packetizer {
     /// up then.
     pub fn packetize(&mut self, unit: &AccessUnit, timestamp: RtpTimestamp) -> Option<PacketBatch> {
         self.sets.learn(worth_sending(unit));
-        let nals = outgoing(unit, self.sets.known());
+        let keyframe = worth_sending(unit).any(|nal| kind_of(nal) == Some(NalType::Idr));
+        let nals = outgoing(unit, self.sets.known().filter(|_| keyframe));
         let room = self.config.packet_size - HEADER_LENGTH;
         let (packets, bytes) = payloads(&nals, room)
             .map(|payload| payload.measure(room))
@@ -135,7 +136,7 @@ impl Packetizer {
             ends: Vec::with_capacity(packets),
         };
         payloads(&nals, room).for_each(|payload| writer.payload(&payload, room));
-        let batch = writer.into_batch(self.next_sequence, unit.is_keyframe());
+        let batch = writer.into_batch(self.next_sequence, keyframe);
 
         self.next_sequence = self.next_sequence.after(packets);
         self.totals.packets = self.totals.packets.wrapping_add(packets as u32);
@@ -180,14 +181,13 @@ pub const MAX_PACKET_SIZE: usize = 65_507;
 /// NAL units on their way out; as many as fit in line are the rule.
 type Nals<'a> = SmallVec<[&'a [u8]; 16]>;
 
-/// The NAL units of `unit` in sending order, and what of `known` must come before an IDR picture.
-fn outgoing<'a>(unit: &'a AccessUnit, known: Option<&'a ParameterSets>) -> Nals<'a> {
-    let missing = known.filter(|_| unit.is_keyframe());
-    let inserted = missing.map_or(0, |sets| 1 + sets.pps.len());
+/// The NAL units of `unit` in sending order, and those of `needed` that it does not bring itself.
+fn outgoing<'a>(unit: &'a AccessUnit, needed: Option<&'a ParameterSets>) -> Nals<'a> {
+    let inserted = needed.map_or(0, |sets| 1 + sets.pps.len());
     // Reserved at once: however many slices a picture has, there is at most one allocation.
     let mut nals = Nals::with_capacity(unit.nals().len() + inserted);
     nals.extend(worth_sending(unit));
-    let Some(sets) = missing else { return nals };
+    let Some(sets) = needed else { return nals };
 
     // Each PPS refers to an SPS, which must have come before it.
     let sps = nals.iter().rposition(|nal| kind_of(nal) == Some(NalType::Sps));
@@ -203,8 +203,8 @@ fn outgoing<'a>(unit: &'a AccessUnit, known: Option<&'a ParameterSets>) -> Nals<
 ///
 /// Dropped are delimiters, end markers and filler (types 9 to 12), which say nothing that the
 /// marker bit and the packet's length do not; types 0 and 24 to 31, which H.264 leaves unspecified
-/// and RFC 6184 section 5.2 uses for payload structures, so that a receiver would misread them; and
-/// units that are a header and nothing else.
+/// and RFC 6184 section 5.2 uses for payload structures or reserves, so that a receiver would
+/// misread them; and units that are a header and nothing else.
 fn worth_sending(unit: &AccessUnit) -> impl Iterator<Item = &[u8]> + Clone {
     unit.nals().filter_map(|nal| {
         let nal = without_padding(nal);
