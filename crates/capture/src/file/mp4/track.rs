@@ -341,3 +341,6 @@ const MAX_REORDERING_SECONDS: i64 = 64;
 /// The most pictures per second, on average: beyond it the times are damaged, and sending would
 /// keep a processor busy.
 const MAX_RATE: u128 = 1000;
+
+#[cfg(test)]
+mod tests;
