@@ -196,7 +196,10 @@ impl Connection {
             }
             Err(reply) => {
                 self.silent_since = None;
-                self.state = State::Skip(body_len);
+                match body_len {
+                    0 => self.end_of_message(),
+                    _ => self.state = State::Skip(body_len),
+                }
                 Ok(ControlFlow::Break(Some(Event::Refused(reply))))
             }
         }
@@ -334,3 +337,6 @@ const TLS_HANDSHAKE: u8 = 22;
 
 /// Enough of a stranger's line to recognise it in a log.
 const MAX_EXCERPT: usize = 32;
+
+#[cfg(test)]
+mod tests;

@@ -246,3 +246,78 @@ impl fmt::Display for Status {
 /// What every reply names itself. Not like any other server's: clients work around some of those
 /// by name.
 const SERVER: &str = concat!("lenscast/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        server::{Connection, Event},
+        wire::Limits,
+    };
+
+    #[expect(clippy::disallowed_methods, reason = "tests have to begin somewhere")]
+    fn request(headers: &str) -> Request {
+        let now = std::time::Instant::now();
+        let text = format!("OPTIONS * RTSP/1.0\r\nCSeq: 042\r\n{headers}\r\n");
+        let event = Connection::new(Limits::default(), now).receive(&mut text.as_str().into(), now);
+        let Ok(Some(Event::Request(request))) = event else { panic!("{event:?}") };
+        request
+    }
+
+    fn wire(reply: &Reply) -> String {
+        String::from_utf8(reply.to_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_reply_as_it_stands_on_the_wire() {
+        let reply = Reply::to(&request(""), Status::Ok)
+            .header("Public", "OPTIONS")
+            .body("text/parameters", "a: b\r\n");
+        assert_eq!(
+            wire(&reply),
+            format!(
+                "RTSP/1.0 200 OK\r\nCSeq: 042\r\nServer: {SERVER}\r\nPublic: OPTIONS\r\n\
+                 Content-Type: text/parameters\r\nContent-Length: 6\r\n\r\na: b\r\n"
+            )
+        );
+        assert!(SERVER.starts_with("lenscast/") && SERVER.len() > "lenscast/".len());
+    }
+
+    #[test]
+    fn replies_are_appended() {
+        let reply = Reply::to(&request(""), Status::NotFound);
+        let mut out = BytesMut::from(&b"before"[..]);
+        reply.write(&mut out);
+        assert_eq!(out, format!("before{}", wire(&reply)));
+    }
+
+    #[test]
+    fn no_value_can_begin_a_line() {
+        let reply = Reply::to(&request(""), Status::BadRequest)
+            .detail("a\r\nX: y")
+            .header("Session", "b\r\n\r\nRTSP/1.0 200 OK")
+            .header("Other", "c\0\n\x1bd\u{7f}é");
+        let text = wire(&reply);
+        let lines: Vec<_> = text.split("\r\n").collect();
+        assert_eq!(lines[0], "RTSP/1.0 400 Bad Request: a  X: y");
+        assert_eq!(lines[3..], ["Session: b    RTSP/1.0 200 OK", "Other: c   d é", "", ""]);
+        assert_eq!(text.matches(|c: char| c.is_control()).count(), 2 * (lines.len() - 1));
+    }
+
+    #[test]
+    fn timestamps_are_echoed() {
+        let reply = Reply::to(&request("timestamp: 12.5\r\n"), Status::Ok);
+        assert!(wire(&reply).contains("\r\nTimestamp: 12.5\r\n"));
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_what_would_do() {
+        let refusal = Refusal::new(Status::MethodNotValidInThisState, "not now").allow("SETUP");
+        assert_eq!(refusal.to_string(), "455: not now");
+        let text = wire(&Reply::refuse(&request(""), &refusal));
+        assert!(text.starts_with("RTSP/1.0 455 Method Not Valid in This State: not now\r\n"));
+        assert!(text.contains("\r\nAllow: SETUP\r\n"), "{text}");
+        let no_transport = request("").transports().unwrap_err();
+        assert_eq!(Refusal::from(no_transport).to_string(), "400: no Transport header");
+    }
+}

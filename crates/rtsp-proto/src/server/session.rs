@@ -257,3 +257,129 @@ pub enum Torn {
     /// The session: forget it.
     Session,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "tests have to begin somewhere")]
+    fn session() -> (Session, Instant) {
+        let now = Instant::now();
+        (Session::new(SessionId::from_entropy([1; 16]), now, Duration::from_secs(60)), now)
+    }
+
+    fn set_up(session: &mut Session, track: u8) -> Result<Setup, Refusal> {
+        session.setup(track, LowerKind::Udp, format!("/cam/{track}"), WhilePlaying::Refuse)
+    }
+
+    fn with_tracks(tracks: &[u8]) -> Session {
+        let (mut session, _) = session();
+        for &track in tracks {
+            assert_eq!(set_up(&mut session, track), Ok(Setup::New));
+        }
+        session
+    }
+
+    fn status<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Status {
+        result.unwrap_err().status
+    }
+
+    #[test]
+    fn the_way_of_a_session() {
+        let mut session = with_tracks(&[]);
+        assert_eq!(session.state(), State::Init);
+        assert_eq!(set_up(&mut session, 0), Ok(Setup::New));
+        assert_eq!(session.state(), State::Ready);
+        assert_eq!(session.play(None), Ok(Play::Start));
+        assert_eq!(session.state(), State::Playing);
+        assert_eq!(session.play(None), Ok(Play::AlreadyPlaying));
+        assert_eq!(session.pause(None), Ok(Pause::Stop));
+        assert_eq!(session.state(), State::Ready);
+        assert_eq!(session.pause(None), Ok(Pause::NotPlaying));
+        assert_eq!(session.play(None), Ok(Play::Start));
+        assert_eq!(session.teardown(None), Ok(Torn::Session));
+        assert_eq!(session.state(), State::Init);
+        assert_eq!(session.teardown(None), Ok(Torn::Session));
+    }
+
+    #[test]
+    fn nothing_plays_or_pauses_before_it_is_set_up() {
+        let mut session = with_tracks(&[]);
+        for track in [None, Some(0), Some(255)] {
+            for refusal in [session.play(track).unwrap_err(), session.pause(track).unwrap_err()] {
+                assert_eq!(refusal.status, Status::MethodNotValidInThisState);
+                let allow = refusal.allow.unwrap();
+                assert!(allow.contains("SETUP") && !allow.contains("PLAY"), "{allow}");
+            }
+        }
+        assert_eq!(status(session.teardown(Some(0))), Status::MethodNotValidInThisState);
+        assert_eq!(session.state(), State::Init);
+    }
+
+    #[test]
+    fn the_only_track_stands_for_the_whole() {
+        let mut session = with_tracks(&[2]);
+        assert_eq!(session.play(Some(2)), Ok(Play::Start));
+        assert_eq!(status(session.play(Some(0))), Status::MethodNotValidInThisState);
+        assert_eq!(session.pause(Some(2)), Ok(Pause::Stop));
+        assert_eq!(session.play(None), Ok(Play::Start));
+        assert_eq!(session.teardown(Some(2)), Ok(Torn::Session));
+        assert_eq!(session.state(), State::Init);
+    }
+
+    #[test]
+    fn one_track_of_several() {
+        let mut session = with_tracks(&[0, 1]);
+        assert_eq!(session.play(Some(0)), Ok(Play::Start));
+        assert_eq!(session.play(Some(1)), Ok(Play::AlreadyPlaying));
+        assert_eq!(status(session.pause(Some(1))), Status::OnlyAggregateOperationAllowed);
+        assert_eq!(session.state(), State::Playing);
+        let torn = session.teardown(Some(1));
+        assert_eq!(torn, Ok(Torn::Track(Track { lower: LowerKind::Udp, url: "/cam/1".into() })));
+        assert_eq!(session.state(), State::Playing, "the other track goes on");
+        assert_eq!(session.tracks().map(|(number, _)| number).collect::<Vec<_>>(), [0]);
+        assert_eq!(session.pause(Some(0)), Ok(Pause::Stop));
+    }
+
+    #[test]
+    fn setting_up_again_replaces_the_track() {
+        let mut session = with_tracks(&[0]);
+        let tcp = ("/cam?x".to_owned(), LowerKind::Tcp);
+        let again = session.setup(0, tcp.1, tcp.0.clone(), WhilePlaying::Refuse);
+        let before = Track { lower: LowerKind::Udp, url: "/cam/0".into() };
+        assert_eq!(again, Ok(Setup::Replaced(before)));
+        let track = session.track(0).unwrap();
+        assert_eq!((&track.url, track.lower), (&tcp.0, tcp.1));
+    }
+
+    #[test]
+    fn setting_up_while_playing_is_the_servers_choice() {
+        let mut session = with_tracks(&[0]);
+        session.play(None).unwrap();
+        assert_eq!(status(set_up(&mut session, 0)), Status::MethodNotValidInThisState);
+        assert_eq!(status(set_up(&mut session, 1)), Status::MethodNotValidInThisState);
+        assert_eq!(session.track(0).unwrap().lower, LowerKind::Udp, "a refusal changes nothing");
+        session.setup(0, LowerKind::Tcp, "/cam".into(), WhilePlaying::Replace).unwrap();
+        assert_eq!(session.state(), State::Playing);
+        assert_eq!(session.track(0).unwrap().lower, LowerKind::Tcp);
+    }
+
+    #[test]
+    fn tracks_at_their_limit() {
+        let mut session = with_tracks(&[0, 1, 2, 3]);
+        assert_eq!(MAX_TRACKS, 4);
+        assert_eq!(status(set_up(&mut session, 4)), Status::NotFound);
+        assert_eq!(status(set_up(&mut session, 255)), Status::NotFound);
+    }
+
+    #[test]
+    fn whatever_touches_a_session_puts_off_its_end() {
+        let (mut session, now) = session();
+        let wait = Duration::from_secs(60) + GRACE;
+        assert_eq!(session.deadline(), now + wait);
+        let later = now + Duration::from_secs(50);
+        session.touch(later);
+        assert_eq!(session.deadline(), later + wait);
+        assert!(session.header().ends_with(";timeout=60"), "{}", session.header());
+    }
+}

@@ -217,3 +217,50 @@ fn rsplit_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 
 /// Longer than any method's name.
 const MAX_METHOD_LEN: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_where_they_end() {
+        let mut lines = LineScanner::default();
+        let text = b"one\r\ntwo\n\r\r\n\r\nrest";
+        let mut found = Vec::new();
+        while let Some(range) = lines.next_line(text, 100).unwrap() {
+            found.push(&text[range]);
+        }
+        assert_eq!(found, [&b"one"[..], b"two", b"\r", b""]);
+        assert_eq!(lines.consumed(), text.len() - "rest".len());
+    }
+
+    /// What was looked at once is not looked at again: a line end that turns up there later, which
+    /// no real input does, is not seen.
+    #[test]
+    fn scanned_bytes_are_not_scanned_again() {
+        let mut lines = LineScanner::default();
+        assert_eq!(lines.next_line(b"abcdef", 100), Ok(None));
+        assert_eq!(lines.next_line(b"a\ncdefgh", 100), Ok(None));
+        assert_eq!(lines.next_line(b"a\ncdefgh\n", 100), Ok(Some(0..8)));
+    }
+
+    #[test]
+    fn the_limit_counts_from_the_beginning_of_the_head() {
+        let mut lines = LineScanner::default();
+        assert_eq!(lines.next_line(b"abc\ndefg", 8), Ok(Some(0..3)));
+        assert_eq!(lines.next_line(b"abc\ndef", 8), Ok(None));
+        assert_eq!(lines.next_line(b"abc\ndef\n", 8), Ok(Some(4..7)));
+        let mut lines = LineScanner::default();
+        assert_eq!(lines.next_line(b"abcdefg", 8), Ok(None));
+        assert_eq!(lines.next_line(b"abcdefgh\n", 8), Err(TooLarge));
+    }
+
+    #[test]
+    fn folded_headers_are_one_line() {
+        let head = Bytes::from_static(b"X\r\nA: 1\r\n\t2 \r\n   3\r\nB:\r\n \r\n\r\n");
+        let values: Vec<_> = Headers::new(&head, 100)
+            .map(|header| header.unwrap().text().unwrap().to_owned())
+            .collect();
+        assert_eq!(values, ["1 2 3", ""]);
+    }
+}
