@@ -307,6 +307,30 @@ fn parameter_sets_may_be_in_band_alone() {
 }
 
 #[test]
+fn lengths_may_have_two_bytes() {
+    // A length of four bytes, read as two of two: nothing, and then the same.
+    let mut content = fs::read(data("bframes.mp4")).unwrap();
+    let at = content.windows(4).position(|window| window == b"avcC").unwrap() + 4;
+    assert_eq!(content[at + 4], 0xff);
+    content[at + 4] = 0xfd;
+    let (_directory, path) = written(&content);
+    let units = Player::open(&path).unwrap().take(20);
+    let expected = Player::open(&data("bframes.mp4")).unwrap().take(20);
+    for ((unit, _), (expected, _)) in units.iter().zip(&expected) {
+        assert!(unit.nals().eq(expected.nals()));
+    }
+}
+
+#[test]
+fn a_single_picture_is_repeated() {
+    let byte_stream = fs::read(data("baseline.h264")).unwrap();
+    let (_directory, path) = written(&byte_stream[..packets("baseline.h264")[0].size]);
+    let units = Player::open(&path).unwrap().take(50);
+    assert!(units.iter().all(|(unit, _)| unit.is_keyframe()));
+    assert_eq!(units[49].1.saturating_since(START).as_millis(), 49 * 40);
+}
+
+#[test]
 fn a_file_that_changes_while_it_plays_ends_in_an_error() {
     for (name, keep) in [("bframes.mp4", 1500), ("baseline.h264", 0)] {
         let (_directory, path) = written(&fs::read(data(name)).unwrap());

@@ -13,15 +13,13 @@
 
 use std::num::NonZeroU32;
 
-/// Where a track's ticks lie on the line.
+/// Where a track's ticks lie on the line, the first sample being decoded at zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Timeline {
     /// Ticks per second.
     pub(crate) timescale: NonZeroU32,
     /// Ticks that each pass adds.
     pub(crate) pass: u64,
-    /// Decoding time of the first sample.
-    pub(crate) first: i64,
     /// The longest that a picture is shown after it is decoded, in ticks.
     pub(crate) longest_lag: i64,
     /// The shortest (often negative).
@@ -31,14 +29,13 @@ pub(crate) struct Timeline {
 impl Timeline {
     /// When a sample is due in nanoseconds after the first of all.
     pub(crate) fn due(&self, pass: u64, decode: i64) -> i64 {
-        self.nanos(pass, i128::from(decode) - i128::from(self.first))
+        self.nanos(pass, i128::from(decode))
     }
 
     /// What a sample is stamped with, in nanoseconds after the first of all is due: negative for
     /// pictures at the very beginning that are shown before others.
     pub(crate) fn stamp(&self, pass: u64, presentation: i64) -> i64 {
-        let origin = i128::from(self.first) + i128::from(self.longest_lag);
-        self.nanos(pass, i128::from(presentation) - origin)
+        self.nanos(pass, i128::from(presentation) - i128::from(self.longest_lag))
     }
 
     /// How far the earliest stamp may lie before the first due time, in nanoseconds.
@@ -64,7 +61,7 @@ mod tests {
 
     fn timeline(timescale: u32, pass: u64) -> Timeline {
         let timescale = NonZeroU32::new(timescale).unwrap();
-        Timeline { timescale, pass, first: 0, longest_lag: 0, shortest_lag: 0 }
+        Timeline { timescale, pass, longest_lag: 0, shortest_lag: 0 }
     }
 
     #[test]
@@ -92,10 +89,10 @@ mod tests {
         #[test]
         fn nothing_overflows(
             timescale in 1u32.., pass in any::<u64>(), passes in any::<u64>(),
-            first in any::<i64>(), longest in any::<i64>(), ticks in any::<i64>(),
+            longest in any::<i64>(), ticks in any::<i64>(),
         ) {
             let timeline = Timeline {
-                first, longest_lag: longest, shortest_lag: longest, ..timeline(timescale, pass)
+                longest_lag: longest, shortest_lag: longest, ..timeline(timescale, pass)
             };
             let _ = (timeline.due(passes, ticks), timeline.stamp(passes, ticks), timeline.lead());
         }

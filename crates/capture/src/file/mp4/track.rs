@@ -295,7 +295,7 @@ impl Survey {
             return Err(Refusal::TooFast { count, milliseconds });
         }
         Ok(Self {
-            timeline: Timeline { timescale, pass, first: 0, longest_lag, shortest_lag },
+            timeline: Timeline { timescale, pass, longest_lag, shortest_lag },
             rate: average_rate(count, pass, timescale),
             hidden,
         })
