@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!                 ┌────────────────────── Connection ──────────────────────┐
-//!  socket ─bytes─▶│ wire::parse        one head, each byte looked at once   │
+//!  socket ─bytes─▶│ wire::parse        a head, scanned as it arrives        │
 //!   (BytesMut)    │ wire::interleaved  `$` channel length payload           │
 //!                 │        │                                                │
 //!                 │        ▼           what RTSP itself forbids             │

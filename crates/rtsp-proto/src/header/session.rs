@@ -2,6 +2,10 @@
 
 use std::{fmt, time::Duration};
 
+//= https://www.rfc-editor.org/rfc/rfc2326#section-16
+//# The server SHOULD use a
+//# large, random and non-sequential session identifier to
+//# minimize the possibility of this kind of attack.
 /// A session's name: [`SessionId::LEN`] letters and digits, nothing else. live555 strips `$` from
 /// an id, others stumble over dashes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

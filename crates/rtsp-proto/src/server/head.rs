@@ -97,8 +97,9 @@ impl Survey {
                 length.is_none() || self.content_length.is_some_and(|other| Some(other) != length);
             self.content_length = length;
         }
-        if TEXT_HEADERS.iter().any(|name| header.is(name)) && header.text().is_none() {
-            self.fault(|| "a header that matters is not UTF-8 text".to_owned());
+        let must_be_text = TEXT_HEADERS.iter().find(|name| header.is(name));
+        if let (Some(name), None) = (must_be_text, header.text()) {
+            self.fault(|| format!("the {name} header is not UTF-8 text"));
         }
         if self.headers.len() < limits.headers {
             self.headers.push(header);

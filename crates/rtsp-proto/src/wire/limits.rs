@@ -1,6 +1,6 @@
 //! Every limit of the protocol core, in one place.
 //!
-//! A peer that has not logged in can make a connection hold at most
+//! A peer that has not logged in can make a connection hold one head and
 //! [`Limits::input_capacity`] bytes, and for at most the two durations below.
 
 use std::time::Duration;

@@ -211,14 +211,15 @@ fn bytes_that_are_not_text_matter_only_where_they_are_read() {
     let [Event::Request(request)] = &events[..] else { panic!("{events:?} {fatal:?}") };
     assert_eq!(request.header("X-Name"), None);
     assert_eq!(request.user_agent(), None, "would end up in a log");
-    for name in ["Session", "Transport", "AUTHORIZATION", "Require", "Range"] {
+    for name in ["Session", "Transport", "Authorization", "Require", "Range"] {
         for value in ["\u{ff}", "a\0b", "a\rb"] {
             let mut text = format!("OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n{name}: ").into_bytes();
             // Latin-1 for the first, as it is for the others.
             text.extend(value.chars().map(|c| c as u32 as u8));
             text.extend(b"\r\n\r\n");
             let (line, _) = refused(&text);
-            assert!(line.starts_with("400 Bad Request: a header that matters"), "{line}");
+            let said = format!("400 Bad Request: the {name} header is not UTF-8 text");
+            assert_eq!(line, said);
         }
     }
     let (line, _) = refused(b"PLAY /\xff RTSP/1.0\r\nCSeq: 1\r\n\r\n");
