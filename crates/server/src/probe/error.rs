@@ -1,6 +1,13 @@
 //! Why a stream could not be played at all, said so that a person can act on it.
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{
+    fmt,
+    io::{self, Write},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use super::{first_paragraph, resolve::Target};
 
 /// A request of the conversation.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -49,13 +56,13 @@ pub enum ProbeError {
         source: io::Error,
     },
     /// The server does not answer a request in time.
-    #[error("no answer to {step} within {} seconds{hint}", after.as_secs_f64())]
+    #[error("no answer to {step} within {} s: {hint}", after.as_secs_f64())]
     Timeout {
         /// Which request.
         step: Step,
         /// How long was waited.
         after: Duration,
-        /// What may be the reason, from "; " or ": " on.
+        /// What may be the reason.
         hint: &'static str,
     },
     /// 401: a login is wanted, or another one.
@@ -102,9 +109,58 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// 2: not even measured. (1 is for a stream that plays, but without a usable keyframe.)
+    /// 3: not even measured. (1 is for a stream that plays, but without a usable keyframe; 2 for a
+    /// command line that makes no sense.)
     pub fn exit_code(&self) -> u8 {
-        2
+        3
+    }
+
+    /// The error's name in JSON; stays as it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "url",
+            Self::Name { .. } => "name",
+            Self::Refused(_) => "refused",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Timeout { .. } => "timeout",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::NotFound { .. } => "not_found",
+            Self::Status { .. } => "status",
+            Self::NoVideo { .. } => "no_video",
+            Self::Protocol { .. } => "protocol",
+            Self::Write(_) => "write",
+        }
+    }
+
+    /// One line of JSON: `error` ([`kind`](Self::kind)) and `message`.
+    pub(super) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let object = serde_json::json!({ "error": self.kind(), "message": self.to_string() });
+        writeln!(out, "{object}")
+    }
+
+    /// What a failed request means. A connection that cannot be made is told apart by
+    /// [`Target::diagnose`].
+    pub(super) fn of_retina(step: Step, error: &retina::Error, target: &Target) -> Self {
+        let reason = first_paragraph(error);
+        match error.status_code() {
+            // retina's word for a challenge in a scheme that it does not know.
+            Some(401) if !reason.contains("WWW-Authenticate") => {
+                Self::Unauthorized { with_credentials: target.credentials.is_some() }
+            }
+            Some(404) => Self::NotFound { path: target.url.path().to_owned() },
+            // The answer was fine by its code; what it says is not.
+            None | Some(200..300 | 401) => Self::Protocol { step, reason },
+            Some(status) => {
+                let hint = match status {
+                    403 => ": this user may not watch this stream",
+                    453 | 503 => ": it is at its limit, or its source is not ready",
+                    461 => ": it does not offer this transport; try the other one (--transport)",
+                    301..=305 => ": the stream has moved",
+                    _ => "",
+                };
+                Self::Status { step, status, hint }
+            }
+        }
     }
 }
 
