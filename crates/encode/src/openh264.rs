@@ -2,8 +2,8 @@
 //!
 //! Constrained Baseline, one slice per picture, one reference: every decoder can play it, and the
 //! SPS rules out reordering. The library's own defaults are made for a video call (120 kbit/s,
-//! pictures skipped to keep to it, an IDR only at the start or when the scene changes); here each of
-//! them is set, so that every picture given is encoded and an IDR comes when it was promised.
+//! pictures skipped to keep to it, an IDR only at the start or when the scene changes); here each
+//! is set, so that every picture given is encoded and an IDR comes when it was promised.
 
 use ::openh264::{
     OpenH264API, Timestamp,

@@ -161,15 +161,16 @@ impl Plan {
         canvas.fill(&panel, |_| PANEL);
         canvas.fill(&Rect { width: self.unit / 4, ..panel }, |_| ACCENT);
         let upper = self.units(6.5, 0.95, 19.0, 1.4);
-        let mut title = config.title.as_str();
-        while let Some((last, _)) = title.char_indices().next_back() {
+        let whole = longest_title(&config.title);
+        for end in (1..=whole.len()).rev().filter(|&end| whole.is_char_boundary(end)) {
+            let title = &whole[..end];
+            // A title that would be too small is cut, not squeezed.
             if let Some(height) = self.text_height(&upper, title, 0.72)
                 && height * 2 >= self.unit
             {
                 canvas.centred_text(&upper, height, title, INK);
                 break;
             }
-            title = &title[..last];
         }
         let lower = self.units(6.5, 2.25, 19.0, 0.8);
         let (width, height) = (self.layout.width(), self.layout.height());
@@ -252,11 +253,18 @@ impl Plan {
     }
 }
 
+/// As much of a title as could ever fit.
+fn longest_title(title: &str) -> &str {
+    title.char_indices().nth(LONGEST_TITLE).map_or(title, |(end, _)| &title[..end])
+}
+
 /// Rounded down: colours begin where chroma samples do.
 fn even(pixels: usize) -> usize {
     pixels & !1
 }
 
+/// Letters of a title that are considered; the header has room for about fifty.
+const LONGEST_TITLE: usize = 64;
 /// How the readouts look at their widest.
 const CLOCK: &str = "00:00:00.000";
 const DATE: &str = "0000-00-00";

@@ -199,6 +199,24 @@ fn every_size_of_card_can_be_drawn() {
 }
 
 #[test]
+fn any_title_can_be_written() {
+    let long = "x".repeat(100_000);
+    let titles = ["", "a", "b", "Straße 7 – 正門 🚪", "\0\n\t", &long[..30], &long];
+    let pictures = titles.map(|title| {
+        let config = Config { title: title.to_owned(), ..config(640, 360) };
+        let picture = Picture::new(&config).unwrap();
+        let mut pool = FramePool::new(picture.layout(), 1);
+        let mut frame = pool.take(MediaTime::ZERO).unwrap();
+        let stamp = strip::Stamp { frame: 0, wall: WallTime::from_unix_nanos(EPOCH) };
+        picture.draw(stamp, &mut frame).unwrap();
+        frame.bytes().to_vec()
+    });
+    for (index, picture) in pictures.iter().enumerate() {
+        assert!(!pictures[index + 1..].contains(picture), "{:.40}", titles[index]);
+    }
+}
+
+#[test]
 fn levels_stay_in_limited_range() {
     let (mut card, _) = card();
     let frame = next(&mut card);
