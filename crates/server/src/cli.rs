@@ -10,6 +10,12 @@ use url::Url;
 
 use crate::probe::Transport;
 
+pub use self::serve::Environment;
+
+pub mod check;
+mod help;
+mod serve;
+
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -142,5 +148,3 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// An hour: the probe keeps figures of every frame.
 const MAX_PROBE_SECONDS: f64 = 3600.0;
-
-mod help;

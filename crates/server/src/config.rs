@@ -20,10 +20,18 @@ use std::{
 use encode::Config as Encoder;
 use media::FrameRate;
 
-pub use self::error::{Error, Errors, Origin, Place, Problem, Within};
+pub use self::{
+    error::{Error, Errors, Origin, Place, Problem, Within},
+    file::keys,
+    layer::{Layer, PASSWORD_VARIABLE, USER_VARIABLE, resolve},
+    notes::Note,
+};
 
 mod error;
+mod file;
+mod layer;
 mod listen;
+mod notes;
 mod source;
 mod suggest;
 mod value;
@@ -93,7 +101,7 @@ impl UdpPorts {
 
     /// The pair that begins at `rtp`; `None` when that is odd. 0 is [`UdpPorts::ANY`].
     pub const fn new(rtp: u16) -> Option<Self> {
-        if rtp % 2 == 0 { Some(Self { rtp }) } else { None }
+        if rtp.is_multiple_of(2) { Some(Self { rtp }) } else { None }
     }
 
     /// Where RTP leaves from; 0 is any.
@@ -118,12 +126,12 @@ impl Default for UdpPorts {
 pub enum Access {
     /// Anyone: `open` was asked for.
     Open,
-    /// Anyone on this machine: no user is configured, and nobody else can connect.
+    /// Anyone on this machine: no user is named anywhere, and nobody else can connect.
     OpenOnLoopback,
     /// These users, at least one, with distinct names.
     Users(Vec<User>),
-    /// No user is configured and other machines can connect: the users kept in the state
-    /// directory, or, when there is none, one that is made with a strong password.
+    /// No user is configured, and other machines can connect or a stream is kept for some: the
+    /// users of the state directory, or, when there is none, one made with a strong password.
     Stored,
 }
 
@@ -217,8 +225,9 @@ pub struct Stream {
     pub name: StreamName,
     /// Where its pictures come from.
     pub source: Source,
-    /// The names of those who may watch it, at least one, each of them a configured user; `None`:
-    /// everyone who may watch anything.
+    /// The names of those who may watch it, at least one; `None`: everyone who may watch anything.
+    /// Each is one of [`Access::Users`]; with [`Access::Stored`] the state directory must know
+    /// them. Always `None` where access is open.
     pub users: Option<Vec<String>>,
 }
 

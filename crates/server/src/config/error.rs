@@ -10,7 +10,11 @@ pub struct Errors(Vec<Error>);
 
 impl Errors {
     /// `Ok` when there is none.
-    pub(super) fn check(errors: Vec<Error>) -> Result<(), Self> {
+    pub(super) fn check(mut errors: Vec<Error>) -> Result<(), Self> {
+        errors.sort_by_key(|error| match error.place.origin {
+            Origin::File { line, .. } => line,
+            Origin::Variable(_) | Origin::Flag(_) => usize::MAX,
+        });
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
@@ -91,12 +95,12 @@ pub struct Within {
 
 impl Place {
     /// The whole value at `origin`.
-    pub(super) const fn of(origin: Origin) -> Self {
+    pub const fn of(origin: Origin) -> Self {
         Self { origin, within: None }
     }
 
     /// With what is wrong there.
-    pub(super) fn error(&self, problem: Problem) -> Error {
+    pub fn error(&self, problem: Problem) -> Error {
         Error { place: self.clone(), problem }
     }
 }

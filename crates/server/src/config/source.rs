@@ -1,9 +1,31 @@
 //! Sources as text: `[NAME=]KIND:ARG[?key=value&key=value]`.
+//!
+//! ```text
+//!  door=file:/videos/100%25.h264?fps=25&…
+//!  └┬─┘ └┬─┘└────────┬─────────┘ └──┬──┘
+//!  name kind        argument      setting
+//! ```
+//!
+//! The name ends at the first `=` if no `:` or `?` comes before it; the argument ends at the first
+//! `?`. In the path of a file `%` and two hexadecimal digits stand for a byte, as in a URL: `?` is
+//! `%3F` and `%` is `%25`; every other character stands for itself.
 
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use capture::synthetic::strip;
 use encode::Config as Encoder;
 use media::{FrameRate, I420Layout};
 
-use crate::config::{Source, value};
+use crate::config::{
+    Error, File, Origin, Pipe, Place, Problem, Source, Within,
+    value::{self, Gop},
+};
 
 /// The test card with nothing said about it.
 pub(super) fn test_card() -> Source {
@@ -15,5 +37,399 @@ pub(super) fn test_card() -> Source {
     })
 }
 
+/// A source taken apart, its settings not yet read.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    /// What stands before `=`, if that does.
+    pub(super) name: Option<(String, Place)>,
+    /// Settings, in the order they were written.
+    pub(super) settings: Vec<Setting>,
+    /// Where the source is written.
+    pub(super) place: Place,
+    kind: Kind,
+    path: PathBuf,
+}
+
+/// One `key=value`.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    /// One of [`KEYS`].
+    pub(super) key: &'static str,
+    /// Not yet read.
+    pub(super) value: String,
+    /// Where the value is written.
+    pub(super) place: Place,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Test,
+    File,
+    Yuv420p,
+    H264,
+}
+
+impl Kind {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Test => "test:",
+            Self::File => "file:",
+            Self::Yuv420p => "stdin:yuv420p",
+            Self::H264 => "stdin:h264",
+        }
+    }
+
+    const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Test | Self::Yuv420p => KEYS,
+            Self::File | Self::H264 => &["fps"],
+        }
+    }
+}
+
+impl Draft {
+    /// Takes `text` apart. Keys that do not exist and settings without a value are put in
+    /// `errors`; `None` when it cannot even be said what kind of source it is.
+    pub(super) fn parse(text: &str, origin: &Origin, errors: &mut Vec<Error>) -> Option<Self> {
+        let spots = Spots { text, shared: text.into(), origin };
+        let (name, rest) = match text.find(['=', ':', '?']) {
+            Some(at) if text[at..].starts_with('=') => (Some(&text[..at]), at + 1),
+            _ => (None, 0),
+        };
+        let name = name.map(|name| (name.to_owned(), spots.at(0, "name")));
+        let (head, query) = match text[rest..].split_once('?') {
+            Some((head, query)) => (head, Some(query)),
+            None => (&text[rest..], None),
+        };
+        let (kind, argument) = match head.split_once(':') {
+            Some((kind, argument)) => (kind, Some(argument)),
+            None => (head, None),
+        };
+        let argument_at = rest + kind.len() + 1;
+        let found = read_kind(kind, argument, rest, argument_at);
+        let mut settings = Vec::new();
+        if let Some(query) = query {
+            spots.settings(query, text.len() - query.len(), &mut settings, errors);
+        }
+        match found {
+            Ok((kind, path)) => {
+                let place = Place::of(origin.clone());
+                Some(Self { name, settings, kind, path, place })
+            }
+            Err((at, problem)) => {
+                errors.push(spots.at(at, "").error(problem));
+                None
+            }
+        }
+    }
+
+    /// Puts another path in place of a file's.
+    pub(super) fn resolve_path(&mut self, resolve: impl FnOnce(&Path) -> PathBuf) {
+        if self.kind == Kind::File {
+            self.path = resolve(&self.path);
+        }
+    }
+
+    /// Whether this is standard input.
+    pub(super) fn is_stdin(&self) -> bool {
+        matches!(self.kind, Kind::Yuv420p | Kind::H264)
+    }
+
+    /// Reads the settings. `None` when there was something to put in `errors`.
+    pub(super) fn resolve(self, errors: &mut Vec<Error>) -> Option<Source> {
+        let before = errors.len();
+        let raw = match self.kind {
+            Kind::Test => self.encoder(Some(DEFAULT_SIZE), errors),
+            Kind::Yuv420p => self.encoder(None, errors),
+            Kind::File | Kind::H264 => None,
+        };
+        let rate = if self.kind.keys() == KEYS {
+            None
+        } else {
+            self.read("fps", errors, value::frame_rate).and_then(|(rate, place)| {
+                within(rate, RATES, &place, "a frame rate is from 1/10 to 240", errors)
+            })
+        };
+        self.refuse_unfit(errors);
+        if errors.len() > before {
+            return None;
+        }
+        match self.kind {
+            Kind::Test => raw.map(Source::Test),
+            Kind::Yuv420p => raw.map(|encoder| Source::Stdin(Pipe::Yuv420p(encoder))),
+            Kind::H264 => Some(Source::Stdin(Pipe::H264 { rate })),
+            Kind::File => Some(Source::File(File { path: self.path, rate })),
+        }
+    }
+
+    fn encoder(&self, default: Option<I420Layout>, errors: &mut Vec<Error>) -> Option<Encoder> {
+        let given_size = self.read("size", errors, value::size);
+        if let Some((size, place)) = &given_size
+            && let Err(problem) = self.encodable(*size)
+        {
+            errors.push(place.error(problem));
+        }
+        let is_missing = default.is_none() && !self.settings.iter().any(|s| s.key == "size");
+        if is_missing {
+            let hint = "raw pictures do not say how large they are; add size=640x480";
+            errors.push(self.place.error(Problem::Missing { what: "size", hint }));
+        }
+        let rate = self
+            .read("fps", errors, value::frame_rate)
+            .and_then(|(rate, place)| {
+                within(rate, ENCODED_RATES, &place, "the encoder takes from 1 to 60", errors)
+            })
+            .unwrap_or(DEFAULT_RATE);
+        let bitrate = self.read("bitrate", errors, value::bitrate).map(|(bitrate, _)| bitrate);
+        let (gop, place) = self
+            .read("gop", errors, value::gop)
+            .unwrap_or_else(|| (value::DEFAULT_GOP, self.place.clone()));
+        let frames = gop.frames(rate);
+        let longest = Gop::Time(LONGEST_GOP).frames(rate);
+        if frames > longest {
+            let why = format!(
+                "keyframes are at most a minute apart, here {longest} frames: a viewer that lost \
+                 a packet sees nothing new until the next"
+            );
+            let found = match gop {
+                Gop::Frames(frames) => format!("{frames} frames"),
+                Gop::Time(time) => format!("{time:?}"),
+            };
+            errors.push(place.error(Problem::impossible(found, why)));
+        }
+        let layout = given_size.map(|(size, _)| size).or(default)?;
+        let bitrate = bitrate.unwrap_or_else(|| value::default_bitrate(layout, rate));
+        Some(Encoder { layout, rate, bitrate, gop: frames })
+    }
+
+    /// Whether the encoder, and the card, can be of this size.
+    fn encodable(&self, size: I420Layout) -> Result<(), Problem> {
+        let (width, height) = (size.width(), size.height());
+        let impossible = |why: String| Err(Problem::impossible(format!("{width}x{height}"), why));
+        let (least_width, least_height) = match self.kind {
+            Kind::Test => (strip::MIN_WIDTH, strip::MIN_HEIGHT),
+            _ => (MIN_SIDE, MIN_SIDE),
+        };
+        if width < least_width || height < least_height {
+            return impossible(format!(
+                "{} is at least {least_width}x{least_height}",
+                match self.kind {
+                    Kind::Test => "the test card",
+                    _ => "an encoded picture",
+                }
+            ));
+        }
+        if width % 2 == 1 || height % 2 == 1 {
+            return impossible("both sides of a 4:2:0 picture are even".to_owned());
+        }
+        if u64::from(width) * u64::from(height) > MAX_PIXELS {
+            return impossible(format!(
+                "the encoder takes at most {MAX_PIXELS} pixels, as 4096x2304"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The value of `key` and its place, if it is given and can be read.
+    fn read<T>(
+        &self,
+        key: &str,
+        errors: &mut Vec<Error>,
+        read: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Option<(T, Place)> {
+        if !self.kind.keys().contains(&key) {
+            return None;
+        }
+        let mut given = self.settings.iter().filter(|setting| setting.key == key);
+        let first = given.next()?;
+        for again in given {
+            errors.push(again.place.error(Problem::Twice { what: key.to_owned(), hint: "" }));
+        }
+        match read(&first.value) {
+            Ok(value) => Some((value, first.place.clone())),
+            Err(problem) => {
+                errors.push(first.place.error(problem));
+                None
+            }
+        }
+    }
+
+    fn refuse_unfit(&self, errors: &mut Vec<Error>) {
+        let (kind, fits) = (self.kind.label(), self.kind.keys());
+        let why = "which is H.264 already and is not encoded again";
+        for Setting { key, place, .. } in &self.settings {
+            if !fits.contains(key) {
+                errors.push(place.error(Problem::Unfit { key, kind, why, fits }));
+            }
+        }
+    }
+}
+
+/// Finds columns in one source.
+struct Spots<'a> {
+    text: &'a str,
+    shared: Arc<str>,
+    origin: &'a Origin,
+}
+
+impl Spots<'_> {
+    /// The place of byte `offset`, which begins a character.
+    fn at(&self, offset: usize, key: &'static str) -> Place {
+        let column = self.text.get(..offset).unwrap_or(self.text).chars().count() + 1;
+        let within = Within { text: Arc::clone(&self.shared), column, key };
+        Place { origin: self.origin.clone(), within: Some(within) }
+    }
+
+    fn settings(
+        &self,
+        query: &str,
+        query_at: usize,
+        settings: &mut Vec<Setting>,
+        errors: &mut Vec<Error>,
+    ) {
+        let mut at = query_at;
+        for pair in query.split('&') {
+            let (name, value) = match pair.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (pair, None),
+            };
+            let known = KEYS.iter().find(|key| **key == name);
+            match (known, value) {
+                (Some(key), Some(value)) => {
+                    let place = self.at(at + name.len() + 1, key);
+                    settings.push(Setting { key, value: value.to_owned(), place });
+                }
+                (Some(key), None) => {
+                    let hint = "write key=value";
+                    let missing = Problem::Missing { what: "the value", hint };
+                    errors.push(self.at(at, key).error(missing));
+                }
+                (None, _) if pair.is_empty() => {
+                    let hint = "write key=value, and & between two of them";
+                    let missing = Problem::Missing { what: "a setting", hint };
+                    errors.push(self.at(at, "").error(missing));
+                }
+                (None, _) => {
+                    let unknown = Problem::unknown_key(name, KEYS);
+                    errors.push(self.at(at, "").error(unknown));
+                }
+            }
+            at += pair.len() + 1;
+        }
+    }
+}
+
+/// What kind of source, and the path of a file; or what is wrong at which byte.
+fn read_kind(
+    kind: &str,
+    argument: Option<&str>,
+    kind_at: usize,
+    argument_at: usize,
+) -> Result<(Kind, PathBuf), (usize, Problem)> {
+    let wrong = |at, problem| Err((at, problem));
+    let argument = argument.unwrap_or_default();
+    match kind {
+        "test" if argument.is_empty() => Ok((Kind::Test, PathBuf::new())),
+        "test" => {
+            let why = "the test card takes nothing after test: but ?key=value";
+            wrong(argument_at, Problem::impossible(argument, why))
+        }
+        "stdin" => match argument {
+            "yuv420p" => Ok((Kind::Yuv420p, PathBuf::new())),
+            "h264" => Ok((Kind::H264, PathBuf::new())),
+            "" => {
+                let hint = "write stdin:yuv420p?size=640x480 or stdin:h264";
+                wrong(kind_at, Problem::Missing { what: "what comes through the pipe", hint })
+            }
+            other => {
+                let what = "format that lenscast reads from a pipe";
+                wrong(argument_at, Problem::unknown_name(other, what, FORMATS))
+            }
+        },
+        "file" => {
+            let path = read_path(argument, argument_at)?;
+            Ok((Kind::File, path))
+        }
+        "" => {
+            let hint = "write test:, file:PATH or stdin:FORMAT";
+            wrong(kind_at, Problem::Missing { what: "the kind of source", hint })
+        }
+        _ if kind.contains(['/', '.']) => {
+            let why = format!("this looks like a path (write file:{kind})");
+            wrong(kind_at, Problem::impossible(kind, why))
+        }
+        _ => wrong(kind_at, Problem::unknown_name(kind, "kind of source", KINDS)),
+    }
+}
+
+/// Decodes `%3F` and its like.
+fn read_path(text: &str, text_at: usize) -> Result<PathBuf, (usize, Problem)> {
+    let wrong = |at: usize, problem| Err((text_at + at, problem));
+    if text.is_empty() {
+        return wrong(0, Problem::Missing { what: "the path", hint: "write file:/videos/a.mp4" });
+    }
+    if text == "~" || text.starts_with("~/") {
+        let why = "the shell resolves ~ only where a word begins (write $HOME, or ./~ for a \
+                   folder of that name)";
+        return wrong(0, Problem::impossible(text, why));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let at = text.len() - rest.len();
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        let decoded = match tail {
+            [high, low, tail @ ..] => digit(high).zip(digit(low)).map(|pair| (pair, tail)),
+            _ => None,
+        };
+        let Some(((high, low), tail)) = decoded else {
+            let why = "it stands for a byte, with two hexadecimal digits after it (write %25 \
+                       for % itself)";
+            return wrong(at, Problem::impossible("%", why));
+        };
+        bytes.push((high << 4 | low) as u8);
+        rest = tail;
+    }
+    if let Some(at) = text.find('\0').or(bytes.contains(&0).then_some(0)) {
+        return wrong(at, Problem::impossible("a zero byte", "no path has one"));
+    }
+    Ok(OsString::from_vec(bytes).into())
+}
+
+fn within(
+    rate: FrameRate,
+    (least, most): (f64, f64),
+    place: &Place,
+    why: &str,
+    errors: &mut Vec<Error>,
+) -> Option<FrameRate> {
+    if (least..=most).contains(&rate.as_f64()) {
+        return Some(rate);
+    }
+    errors.push(place.error(Problem::impossible(rate, why)));
+    None
+}
+
+/// Every key of a source.
+pub(super) const KEYS: &[&str] = &["size", "fps", "bitrate", "gop"];
+const KINDS: &[&str] = &["test", "file", "stdin"];
+const FORMATS: &[&str] = &["yuv420p", "h264"];
 const DEFAULT_SIZE: I420Layout = I420Layout::new(1280, 720).unwrap();
 const DEFAULT_RATE: FrameRate = FrameRate::new(30, 1).unwrap();
+/// Frames per second that openh264 does not round to its own bounds.
+const ENCODED_RATES: (f64, f64) = (1.0, 60.0);
+/// Frames per second of what is H.264 already.
+const RATES: (f64, f64) = (0.1, 240.0);
+/// One macroblock.
+const MIN_SIDE: u32 = 16;
+/// The largest picture of H.264 level 5.2, and of openh264.
+const MAX_PIXELS: u64 = 36_864 * 256;
+const LONGEST_GOP: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! `lenscast check CONFIG`: everything that is wrong with a file, or what it would serve.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use encode::Config as Encoder;
+
+use crate::{
+    cli::{CheckArgs, serve},
+    config::{self, Access, Config, Layer, Pipe, Source, Stream},
+};
+
+/// Whether a file can be served.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It can: exit with 0.
+    Good,
+    /// It cannot: exit with 1.
+    Bad,
+}
+
+/// Writes what is wrong to `err`, or what would be served to `out`. The environment is not looked
+/// at: a file is right or wrong for itself.
+///
+/// # Errors
+///
+/// When nothing can be written to `out` or `err`.
+pub fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Verdict> {
+    let layer = serve::read_file(&args.config);
+    let missing: Vec<String> = layer
+        .files()
+        .filter_map(|(path, place)| {
+            let error = fs::File::open(path).err()?;
+            Some(format!("{place}: cannot read {}: {error}", path.display()))
+        })
+        .collect();
+    let resolved = config::resolve(layer, Layer::default(), Layer::default());
+    if let Err(errors) = &resolved {
+        writeln!(err, "{errors}")?;
+    }
+    for line in &missing {
+        writeln!(err, "{line}")?;
+    }
+    match resolved {
+        Ok(config) if missing.is_empty() => {
+            out.write_all(summary(&args.config, &config).as_bytes())?;
+            Ok(Verdict::Good)
+        }
+        _ => Ok(Verdict::Bad),
+    }
+}
+
+fn summary(path: &Path, config: &Config) -> String {
+    let mut text = format!("{} is good. It serves:\n", path.display());
+    let mut line = |line: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{line}");
+    };
+    for stream in &config.streams {
+        line(format!("  /{}: {}", stream.name, describe(stream)));
+    }
+    let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+    line(format!("RTSP at {}", listen.join(", ")));
+    let udp = match config.udp.rtp() {
+        0 => "any free pair".to_owned(),
+        rtp => format!("{rtp} (RTP) and {} (RTCP)", config.udp.rtcp()),
+    };
+    line(format!("UDP ports {udp}, packets of up to {} bytes", config.packet_size));
+    line(match &config.access {
+        Access::Open => "Everyone may watch".to_owned(),
+        Access::OpenOnLoopback => {
+            "Everyone on this machine may watch, and nobody else can connect".to_owned()
+        }
+        Access::Users(users) => {
+            let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
+            format!("Users: {}", names.join(", "))
+        }
+        Access::Stored => {
+            "No user: those of the state directory, or one that lenscast makes".to_owned()
+        }
+    });
+    for note in config.notes() {
+        line(format!("Note: {note}"));
+    }
+    if matches!(config.access, Access::Users(_)) && is_readable_by_others(path) {
+        line(format!(
+            "Note: others on this machine can read the passwords (chmod 600 {})",
+            path.display()
+        ));
+    }
+    text
+}
+
+fn describe(stream: &Stream) -> String {
+    let rate = |rate: Option<media::FrameRate>| {
+        rate.map(|rate| format!(" at {rate} fps")).unwrap_or_default()
+    };
+    let source = match &stream.source {
+        Source::Test(encoder) => format!("the test card, {}", describe_encoder(encoder)),
+        Source::File(file) => format!("{}{}", file.path.display(), rate(file.rate)),
+        Source::Stdin(Pipe::Yuv420p(encoder)) => {
+            format!("raw pictures from standard input, {}", describe_encoder(encoder))
+        }
+        Source::Stdin(Pipe::H264 { rate: given }) => {
+            format!("H.264 from standard input{}", rate(*given))
+        }
+    };
+    match &stream.users {
+        Some(users) => format!("{source}; only for {}", users.join(", ")),
+        None => source,
+    }
+}
+
+fn describe_encoder(encoder: &Encoder) -> String {
+    let (width, height) = (encoder.layout.width(), encoder.layout.height());
+    let every = match encoder.gop {
+        1 => "every frame a keyframe".to_owned(),
+        gop => format!("a keyframe every {gop} frames"),
+    };
+    format!("{width}x{height} at {} fps, {} kbit/s, {every}", encoder.rate, encoder.bitrate / 1_000)
+}
+
+fn is_readable_by_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
