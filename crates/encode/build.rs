@@ -22,11 +22,11 @@ fn main() {
     }
     if env::var_os("OPENH264_NO_ASM").is_some() {
         println!(
-            "cargo:warning=OPENH264_NO_ASM is set: software encoding will be about three times slower"
+            "cargo:warning=OPENH264_NO_ASM is set: software encoding is two to three times slower"
         );
     } else if !has_nasm() {
         println!(
-            "cargo:warning=nasm not found: software encoding will be about three times slower. \
+            "cargo:warning=nasm not found: software encoding will be two to three times slower. \
              Install it (apt install nasm, dnf install nasm, pacman -S nasm, brew install nasm), \
              then: cargo clean -p openh264-sys2 && cargo build"
         );
