@@ -9,6 +9,7 @@ use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
 /// What a client wants to log in with.
@@ -126,7 +127,7 @@ impl<'a> Authorization<'a> {
             Some(_) => return Ok(Self::Unsupported(Unsupported::Qop)),
         };
         Ok(Self::Digest(Digest {
-            username: parameters.require("username")?,
+            username: parameters.username()?,
             nonce: parameters.require("nonce")?,
             uri: parameters.require("uri")?,
             proof,
@@ -296,9 +297,30 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// `username`, or what stands for it where a quoted string cannot hold it: percent-encoded
+    /// UTF-8 (RFC 7616 section 3.4, RFC 8187). retina writes every name outside ASCII so.
+    fn username(&mut self) -> Result<Cow<'a, str>, AuthorizationError> {
+        match (self.take("username")?, self.take("username*")?) {
+            (Some(_), Some(_)) => Err(AuthorizationError::Duplicate("username")),
+            (Some(name), None) => Ok(name),
+            (None, Some(extended)) => {
+                decode_extended(&extended).ok_or(AuthorizationError::Value("username*"))
+            }
+            (None, None) => Err(AuthorizationError::Missing("username")),
+        }
+    }
+
     fn require(&mut self, name: &'static str) -> Result<Cow<'a, str>, AuthorizationError> {
         self.take(name)?.ok_or(AuthorizationError::Missing(name))
     }
+}
+
+/// `UTF-8'language'percent-encoded`, of which the language is nobody's.
+fn decode_extended<'a>(text: &str) -> Option<Cow<'a, str>> {
+    let (charset, rest) = text.split_once('\'')?;
+    let (_language, encoded) = rest.split_once('\'')?;
+    let decoded = percent_decode_str(encoded).decode_utf8().ok()?;
+    charset.eq_ignore_ascii_case("UTF-8").then(|| Cow::Owned(decoded.into_owned()))
 }
 
 /// The value and what follows its closing quote.
