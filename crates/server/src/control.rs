@@ -223,7 +223,7 @@ impl Control {
 
     /// Who asks. `None` where nobody needs to log in.
     fn authorize(&mut self, request: &Request) -> Result<Option<UserName>, Refused> {
-        let Gate::Closed { authenticator, users } = &self.shared.gate else { return Ok(None) };
+        let Gate::Closed { authenticator, accounts } = &self.shared.gate else { return Ok(None) };
         let now = Instant::now().into_std();
         // A session that another connection goes on with brings the nonces it was made with.
         if let Some(id) = request.session().and_then(|session| session.id())
@@ -236,7 +236,7 @@ impl Control {
             uri: request.uri(),
             authorization: request.authorization(),
         };
-        match authenticator.check(&attempt, &mut self.accepted, users, now) {
+        match authenticator.check(&attempt, &mut self.accepted, accounts, now) {
             Ok(user) => Ok(Some(user)),
             // Some NVRs leave the header away in keep-alives.
             Err(Denial::Missing) if self.accepted.user().is_some() => {

@@ -10,6 +10,7 @@
 //!               egress::udp: the cursors of all UDP viewers ◀────┘
 //! ```
 
+pub mod banner;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -22,6 +23,8 @@ pub mod listener;
 pub mod live;
 pub mod pipeline;
 pub mod probe;
+pub mod resources;
 pub mod sdp;
+pub mod serve;
 pub mod sessions;
 pub mod shared;

@@ -1,3 +1,184 @@
 //! The `lenscast` command.
 
-fn main() {}
+use std::{
+    env,
+    io::{self, BufRead, IsTerminal, Read},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow, bail};
+use clap::Parser;
+use lenscast::{
+    banner::{self, Banner},
+    cli::{CheckArgs, Cli, Command, Environment, PasswdArgs, ProbeArgs, ServeArgs, check},
+    clock::SystemClock,
+    credentials::{self, Store},
+    entropy::Entropy,
+    pipeline::End,
+    probe, resources,
+    serve::{Server, Stopped},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::of_process();
+    if let Err(error) = start_log(&cli, &environment) {
+        eprintln!("lenscast: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let result = match &cli.command {
+        None => serve(&cli.serve, &environment),
+        Some(Command::Serve(arguments)) => serve(arguments, &environment),
+        Some(Command::Check(arguments)) => return run_check(arguments),
+        Some(Command::Probe(arguments)) => return run_probe(arguments),
+        Some(Command::Passwd(arguments)) => passwd(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lenscast: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs to standard error; what a person asked for is on standard output.
+fn start_log(cli: &Cli, environment: &Environment) -> anyhow::Result<()> {
+    let from_environment = environment.log.as_ref().and_then(|log| log.to_str());
+    let directives = cli.log.as_deref().or(from_environment).unwrap_or(DEFAULT_LOG);
+    let filter = EnvFilter::try_new(directives).with_context(|| {
+        format!("{directives:?} is no log level (write error, warn, info, debug or trace)")
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    Ok(())
+}
+
+fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()> {
+    let config = arguments.config(environment)?;
+    resources::raise_open_files();
+    let entropy = Entropy::from_system();
+    let store = store(config.state_dir.as_deref());
+    let settled = credentials::settle(&config.access, store.as_ref(), &entropy)?;
+    for warning in &settled.warnings {
+        warn!("{warning}");
+    }
+    let runtime = runtime()?;
+    let stopped = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let clock = Arc::new(SystemClock);
+        let server = Server::start(&config, settled.access, clock, entropy)?;
+        server.settled(PATIENCE).await;
+        let (listening, own) = (server.addresses()?, banner::own_addresses());
+        print!(
+            "{}",
+            Banner { config: &config, listening: &listening, own: &own, notice: &settled.notice }
+        );
+        anyhow::Ok(server.run(stop).await)
+    })?;
+    // A thread that blocks in a read (a silent pipe) is not waited for.
+    runtime.shutdown_background();
+    match stopped {
+        Stopped::Asked => Ok(()),
+        Stopped::StreamsEnded(ends) => all_ended(ends),
+    }
+}
+
+/// A pipe that was closed is a regular end; anything else is a failure.
+fn all_ended(ends: Vec<(String, End)>) -> anyhow::Result<()> {
+    for (name, end) in ends {
+        match end {
+            End::Finished | End::Stopped => {}
+            failure => return Err(anyhow!(failure).context(format!("stream {name}"))),
+        }
+    }
+    Ok(())
+}
+
+fn run_check(arguments: &CheckArgs) -> ExitCode {
+    match check::run(arguments, &mut io::stdout(), &mut io::stderr()) {
+        Ok(check::Verdict::Good) => ExitCode::SUCCESS,
+        Ok(check::Verdict::Bad) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run_probe(arguments: &ProbeArgs) -> ExitCode {
+    let options = probe::Options {
+        transport: arguments.transport,
+        seconds: arguments.seconds,
+        json: arguments.json,
+        ..probe::Options::new(arguments.url.clone())
+    };
+    let result = runtime()
+        .and_then(|runtime| Ok(runtime.block_on(probe::run(&options, &mut io::stdout()))?));
+    match result {
+        Ok(report) => report.verdict().exit_code().into(),
+        Err(error) => {
+            eprintln!("lenscast: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Takes the password from standard input where that is not a terminal and has a line; makes one
+/// otherwise.
+fn passwd(arguments: &PasswdArgs) -> anyhow::Result<()> {
+    let Some(store) = store(arguments.state_dir.as_deref()) else {
+        bail!("there is no directory for state; name one with --state-dir");
+    };
+    let mut given = String::new();
+    if !io::stdin().is_terminal() {
+        io::stdin()
+            .lock()
+            .take(MOST_PASSWORD)
+            .read_line(&mut given)
+            .context("cannot read a password")?;
+    }
+    let given = Some(given.trim_end_matches(['\r', '\n'])).filter(|given| !given.is_empty());
+    let entropy = Entropy::from_system();
+    let new = credentials::set_password(&store, arguments.name.as_deref(), given, &entropy)?;
+    let what = if new.is_new_user { "new user" } else { "new password" };
+    eprintln!(
+        "{what} in {}; a running server takes it up when it is started again",
+        store.file().display()
+    );
+    if let Some(password) = new.generated {
+        println!("{}:{}", new.user, password.reveal());
+    }
+    Ok(())
+}
+
+/// Where users are kept between runs.
+fn store(chosen: Option<&Path>) -> Option<Store> {
+    let is_root = nix::unistd::geteuid().is_root();
+    credentials::state_directory(chosen, |name| env::var_os(name), is_root).map(Store::new)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+const DEFAULT_LOG: &str = "info";
+/// How long the URLs wait for the streams to start, so that a failure is seen before them.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Bytes read of a password: more than is accepted, so that a longer one is refused and not cut.
+const MOST_PASSWORD: u64 = 4096;

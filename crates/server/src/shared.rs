@@ -11,9 +11,11 @@ use std::{
 };
 
 use media::Clock;
-use rtsp_proto::auth::{Authenticator, Ha1, Users};
+use rtsp_proto::auth::Authenticator;
 
 use crate::{
+    config,
+    credentials::Accounts,
     egress::{fanout::Fanout, udp::Ports},
     entropy::Entropy,
     live::Mount,
@@ -75,18 +77,8 @@ pub enum Gate {
         /// Checks who asks.
         authenticator: Box<Authenticator>,
         /// Those who may log in.
-        users: Accounts,
+        accounts: Accounts,
     },
-}
-
-/// The users of a server: their names, and what is kept of their passwords.
-#[derive(Clone, Debug, Default)]
-pub struct Accounts(pub HashMap<String, Ha1>);
-
-impl Users for Accounts {
-    fn ha1(&self, name: &str) -> Option<&Ha1> {
-        self.0.get(name)
-    }
 }
 
 /// A stream and the task that sends it to its UDP viewers.
@@ -166,6 +158,20 @@ pub struct Limits {
     /// Time in which the first picture must come before PLAY is answered without RTP-Info numbers.
     /// Default 1 s: players wait a few.
     pub play_time: Duration,
+}
+
+impl From<&config::Limits> for Limits {
+    fn from(configured: &config::Limits) -> Self {
+        Self {
+            connections: configured.connections,
+            connections_per_address: configured.connections_per_address,
+            unauthenticated: configured.unauthenticated,
+            sessions: configured.sessions,
+            idle_time: configured.idle_timeout,
+            session_time: configured.session_timeout,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {

@@ -17,6 +17,7 @@ use media::{Clock, MediaTime};
 use rtp_packetizer::rtcp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
     time::{Instant, sleep_until},
 };
 use tracing::{debug, trace};
@@ -99,11 +100,10 @@ impl Fanout {
         ports: Arc<Ports>,
         clock: Arc<dyn Clock>,
         entropy: Entropy,
-    ) -> Self {
+    ) -> (Self, JoinHandle<()>) {
         let (commands, received) = mpsc::unbounded_channel();
         let task = Task { mount, ports, clock, entropy, viewers: Vec::new() };
-        tokio::spawn(task.run(received));
-        Self { commands }
+        (Self { commands }, tokio::spawn(task.run(received)))
     }
 
     /// Starts sending: a sender report at once, then the viewer's first picture.

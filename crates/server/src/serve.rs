@@ -1,0 +1,358 @@
+//! A whole server: streams, listeners and tasks, from configuration to the last goodbye.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use capture::{Source, file, pipe, synthetic};
+use media::Clock;
+use rtp_packetizer::{RtpTimestamp, Sequence, Ssrc};
+use rtsp_proto::auth::{Authenticator, Config as AuthConfig};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::{Instant, interval, timeout, timeout_at},
+};
+use tracing::{debug, info, warn};
+
+use crate::{
+    config::{self, Config},
+    credentials::Access,
+    egress::{
+        fanout::Fanout,
+        udp::{self, Endpoint, Ports},
+    },
+    entropy::Entropy,
+    listener,
+    live::{
+        Mount, Publisher, Stage,
+        mount::{Identity, Start},
+    },
+    pipeline::{self, End, Pipeline},
+    sessions::Port,
+    shared::{Gate, Limits, Shared, Stream, Streams},
+};
+
+/// A server whose ports are bound and whose streams are starting.
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    running: Vec<Running>,
+}
+
+/// A stream's threads and task.
+struct Running {
+    mount: Arc<Mount>,
+    pipeline: Pipeline,
+    fanout: Option<JoinHandle<()>>,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listening address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] listener::BindError),
+    /// The UDP ports cannot be had.
+    #[error(transparent)]
+    Udp(#[from] udp::BindError),
+    /// The bound address cannot be read back.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The packet size cannot be used.
+    #[error(transparent)]
+    PacketSize(#[from] rtp_packetizer::h264::ConfigError),
+}
+
+/// Why a server has stopped.
+#[derive(Debug)]
+pub enum Stopped {
+    /// It was told to.
+    Asked,
+    /// All streams are over: their names, and why.
+    StreamsEnded(Vec<(String, End)>),
+}
+
+impl Server {
+    /// Binds all ports and starts all streams. To be called within a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When a port cannot be had.
+    pub fn start(
+        config: &Config,
+        access: Access,
+        clock: Arc<dyn Clock>,
+        entropy: Entropy,
+    ) -> Result<Self, StartError> {
+        let listeners = bind_all(&config.listen)?;
+        let addresses: Vec<IpAddr> = listeners
+            .iter()
+            .map(|listener| listener.local_addr().map(|address| address.ip()))
+            .collect::<Result<_, _>>()?;
+        let ports = Arc::new(Ports::bind(&addresses, config.udp.rtp())?);
+        let cname = format!("{:08x}@lenscast", entropy.u32());
+        let mut streams = Streams::default();
+        let mut running = Vec::new();
+        for stream in &config.streams {
+            let identity = identity(stream, config.packet_size, &cname, &entropy);
+            let (mount, publisher) = Mount::new(identity, start(&stream.source), clock.clone())?;
+            let (fanout, task) =
+                Fanout::spawn(mount.clone(), ports.clone(), clock.clone(), entropy.clone());
+            let pipeline = start_pipeline(stream, publisher, &clock);
+            streams.insert(Stream { mount: mount.clone(), fanout: Some(fanout) });
+            running.push(Running { mount, pipeline, fanout: Some(task) });
+        }
+        let limits = Limits::from(&config.limits);
+        let gate = gate(access, config.auth, &entropy);
+        let shared = Shared::new(streams, gate, Some(ports), clock, entropy, limits);
+        Ok(Self { shared: Arc::new(shared), listeners, running })
+    }
+
+    /// Where the server accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not say.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Its streams and sessions.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Waits until each stream has something to show, or has failed, but no longer than `patience`.
+    pub async fn settled(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        for running in &self.running {
+            let mut stage = running.mount.stage();
+            let settled = stage.wait_for(|stage| !matches!(stage, Stage::Starting));
+            if timeout_at(deadline, settled).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Serves until `stop` is there or all streams are over, then says goodbye to everyone, which
+    /// takes less than a second.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
+        let Self { shared, listeners, running } = self;
+        let (shutdown, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            tasks.spawn(listener::run(listener, shared.clone(), stopping.clone()));
+        }
+        let mut helpers = JoinSet::new();
+        for pair in shared.ports.iter().flat_map(|ports| ports.pairs()) {
+            let port = pair.port;
+            helpers.spawn(receive(shared.clone(), port, Port::Rtp));
+            helpers.spawn(receive(shared.clone(), port, Port::Rtcp));
+        }
+        helpers.spawn(expire(shared.clone()));
+        let mut streams = JoinSet::new();
+        for stream in running {
+            streams.spawn(watch_over(stream, shared.clone()));
+        }
+
+        let mut ends = Vec::new();
+        let all_over = async {
+            while let Some(over) = streams.join_next().await {
+                match over {
+                    Ok(over) => ends.push(over),
+                    Err(error) => warn!(%error, "a stream's task failed"),
+                }
+            }
+        };
+        let asked = tokio::select! {
+            () = stop => true,
+            () = all_over => false,
+        };
+        if asked {
+            info!("stopping");
+        }
+        shutdown.send_replace(true);
+        let goodbye = async {
+            for stream in shared.streams.iter() {
+                if let Some(fanout) = &stream.fanout {
+                    fanout.shut_down().await;
+                }
+            }
+            while tasks.join_next().await.is_some() {}
+        };
+        if timeout(GOODBYE, goodbye).await.is_err() {
+            debug!("not everyone took the goodbye in time");
+        }
+        if asked { Stopped::Asked } else { Stopped::StreamsEnded(ends) }
+    }
+}
+
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match listener::bind(*address) {
+            Ok(listener) => listeners.push(listener),
+            // "[::]" is meant as "everywhere": without IPv6 that is every IPv4 address.
+            Err(error)
+                if address.ip().is_unspecified()
+                    && address.is_ipv6()
+                    && error.is_family_missing() =>
+            {
+                debug!(%error, "no IPv6");
+                let v4 = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), address.port());
+                listeners.push(listener::bind(v4)?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(listeners)
+}
+
+fn gate(access: Access, auth: config::Auth, entropy: &Entropy) -> Gate {
+    match access {
+        Access::Open => Gate::Open,
+        Access::Users(accounts) => {
+            let mut config = AuthConfig::new(accounts.realm.clone());
+            config.schemes.sha256 = auth.sha256;
+            config.schemes.basic = auth.basic;
+            let now = Instant::now().into_std();
+            let authenticator = Authenticator::new(config, entropy.bytes(), now);
+            Gate::Closed { authenticator: Box::new(authenticator), accounts }
+        }
+    }
+}
+
+fn identity(stream: &config::Stream, packet_size: u16, cname: &str, entropy: &Entropy) -> Identity {
+    Identity {
+        name: stream.name.as_str().to_owned(),
+        users: stream.users.clone(),
+        ssrc: Ssrc(entropy.u32()),
+        // Some clients take 0 and 1 for "unknown", and FFmpeg ignores a timestamp of 0. The upper
+        // half is left away so that the first minutes of a stream do not wrap.
+        first_sequence: Sequence(entropy.u16() & 0x7fff | 2),
+        first_timestamp: RtpTimestamp(entropy.u32() & 0x7fff_ffff | 2),
+        cname: cname.to_owned(),
+        packet_size: packet_size.into(),
+    }
+}
+
+fn start(source: &config::Source) -> Start {
+    match source {
+        config::Source::Test(_) | config::Source::Stdin(config::Pipe::Yuv420p(_)) => {
+            Start::OnDemand
+        }
+        // Nobody minds seeing a file some seconds later than others, but a black window.
+        config::Source::File(_) => Start::Cached { span: Duration::from_secs(12), bytes: 16 << 20 },
+        config::Source::Stdin(config::Pipe::H264 { .. }) => {
+            Start::Cached { span: Duration::from_secs(2), bytes: 2 << 20 }
+        }
+    }
+}
+
+fn start_pipeline(
+    stream: &config::Stream,
+    publisher: Publisher,
+    clock: &Arc<dyn Clock>,
+) -> Pipeline {
+    let title = stream.name.as_str().to_owned();
+    let source_clock = clock.clone();
+    let (open, encoder): (pipeline::Open, _) = match stream.source.clone() {
+        config::Source::Test(encoder) => {
+            let card = synthetic::Config { layout: encoder.layout, rate: encoder.rate, title };
+            let open = move || {
+                let card = synthetic::TestCard::new(card, source_clock).map_err(|error| {
+                    capture::Error::Unusable {
+                        path: "test:".into(),
+                        reason: error.to_string().into(),
+                        remedy: None,
+                    }
+                })?;
+                Ok(Box::new(card) as Box<dyn Source>)
+            };
+            (Box::new(open), Some(encoder))
+        }
+        config::Source::File(config::File { path, rate }) => {
+            (Box::new(move || file::open(&path, source_clock, file::Config { rate })), None)
+        }
+        config::Source::Stdin(config::Pipe::Yuv420p(encoder)) => {
+            let format = pipe::Format::Yuv420p { layout: encoder.layout, rate: encoder.rate };
+            (
+                Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)),
+                Some(encoder),
+            )
+        }
+        config::Source::Stdin(config::Pipe::H264 { rate }) => {
+            let format = pipe::Format::H264 { rate };
+            (Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)), None)
+        }
+    };
+    Pipeline::start(pipeline::Config { open, encoder }, publisher, clock.clone())
+}
+
+/// Waits for a stream's end, then for its last pictures to be sent, then ends its sessions.
+async fn watch_over(mut stream: Running, shared: Arc<Shared>) -> (String, End) {
+    let end = stream.pipeline.end().await;
+    if let Some(fanout) = stream.fanout.take()
+        && timeout(LAST_PICTURES, fanout).await.is_err()
+    {
+        debug!(stream = stream.mount.name(), "the last pictures could not be sent in time");
+    }
+    // Connections find the end in their own time; what they have not sent by then stays unsent.
+    tokio::time::sleep(LAST_PICTURES).await;
+    shared.sessions.end_mount(&stream.mount);
+    (stream.mount.name().to_owned(), end)
+}
+
+/// Reads what clients send to one of the UDP ports: reports, and packets that open firewalls.
+async fn receive(shared: Arc<Shared>, pair_port: u16, port: Port) {
+    let endpoint = || -> Option<&Endpoint> {
+        let pair = shared.ports.as_ref()?.pairs().find(|pair| pair.port == pair_port)?;
+        Some(match port {
+            Port::Rtp => &pair.rtp,
+            Port::Rtcp => &pair.rtcp,
+        })
+    };
+    let Some(endpoint) = endpoint() else { return };
+    let mut buffer = vec![0; MOST_DATAGRAM];
+    loop {
+        let unreachable = |peer| shared.sessions.unreachable(peer, port, Instant::now().into_std());
+        match endpoint.receive(&mut buffer, unreachable).await {
+            Ok((length, from)) => {
+                let payload = buffer.get(..length).unwrap_or_default();
+                shared.sessions.datagram(from, port, payload, Instant::now().into_std());
+            }
+            Err(error) => {
+                warn!(%error, "cannot receive by UDP; trying again");
+                tokio::time::sleep(RECEIVE_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn expire(shared: Arc<Shared>) {
+    let mut ticks = interval(EXPIRY_CHECK);
+    loop {
+        ticks.tick().await;
+        shared.sessions.expire(Instant::now().into_std());
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+/// Everyone gets their goodbye within this, or not at all.
+const GOODBYE: Duration = Duration::from_millis(700);
+/// The rest of a picture leaves within a quarter of a frame interval.
+const LAST_PICTURES: Duration = Duration::from_millis(500);
+const EXPIRY_CHECK: Duration = Duration::from_secs(1);
+const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
+/// An RTCP datagram larger than this says nothing of use.
+const MOST_DATAGRAM: usize = 2048;
