@@ -202,3 +202,47 @@ pub const fn interleaved_header(channel: u8, length: usize) -> [u8; INTERLEAVED_
 
 /// Bytes in front of each interleaved packet.
 pub const INTERLEAVED_HEADER_LENGTH: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_where_a_segmented_send_must() {
+        for (lengths, max_segments, max_bytes, expected) in [
+            (&[100, 100, 100, 40, 100, 70][..], 64, 65_507, &[0..4, 4..6][..]),
+            (&[40, 100, 100], 64, 65_507, &[0..1, 1..3]),
+            (&[100, 40, 40], 64, 65_507, &[0..2, 2..3]),
+            (&[100; 5], 2, 65_507, &[0..2, 2..4, 4..5]),
+            // Exactly as many bytes as allowed, and one less.
+            (&[100; 5], 64, 300, &[0..3, 3..5]),
+            (&[100; 5], 64, 299, &[0..2, 2..4, 4..5]),
+            // A single packet always goes.
+            (&[100, 100], 0, 0, &[0..1, 1..2]),
+        ] {
+            let batch = batch(lengths);
+            let runs: Vec<_> = batch.runs(0, max_segments, max_bytes).collect();
+            let packets: Vec<_> = runs.iter().map(|run| run.packets.clone()).collect();
+            assert_eq!(packets, expected, "{lengths:?} {max_segments} {max_bytes}");
+            assert!(runs.iter().all(|run| run.segment_size == lengths[run.packets.start]));
+        }
+    }
+
+    #[test]
+    fn runs_begin_anywhere() {
+        let batch = batch(&[100, 100, 100, 40]);
+        let run = Run { packets: 2..4, bytes: 200..340, segment_size: 100 };
+        assert_eq!(batch.runs(2, 64, 65_507).collect::<Vec<_>>(), [run]);
+        assert_eq!(batch.runs(4, 64, 65_507).next(), None);
+        assert_eq!(batch.runs(usize::MAX, 64, 65_507).next(), None);
+    }
+
+    fn batch(lengths: &[usize]) -> PacketBatch {
+        let ends = lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        });
+        let bytes = Bytes::from(vec![0; lengths.iter().sum()]);
+        PacketBatch::new(bytes, ends.collect(), Sequence(0), RtpTimestamp(0), false)
+    }
+}

@@ -101,6 +101,9 @@ fn what_clients_send_besides() {
     // Reduced size: feedback alone, which must begin with a report in RFC 3550.
     let feedback = [0x81, 206, 0, 2, 0, 0, 0, 9, 1, 2, 3, 4];
     assert_eq!(parse(&feedback), Ok(Received::default()));
+    // Whatever follows a first packet of RTCP's is skipped.
+    let odd = [0x80, 201, 0, 1, 0, 0, 0, 9, 0x80, 1, 0, 0];
+    assert_eq!(parse(&odd), Ok(Received::default()));
     // A type of the future, with padding, before a BYE without sources.
     let unknown = [0xa0, 222, 0, 1, 0, 0, 0, 4, 0x80, 203, 0, 0];
     assert_eq!(parse(&unknown), Ok(Received { bye: true, ..Received::default() }));
