@@ -300,7 +300,7 @@ impl Measurement {
         });
         let early = self.frames_before_keyframe;
         note(self.first_keyframe.is_some() && early > 0, &|| {
-            format!("{early} frames came before the first keyframe: a player can show none of them")
+            format!("frames that came before the first keyframe, and cannot be shown: {early}")
         });
         note(self.missing_at_start > 0, &|| {
             format!(
@@ -310,7 +310,10 @@ impl Measurement {
         });
         let (malformed, first) = self.assembler.malformed();
         note(malformed > 0, &|| {
-            format!("{malformed} packets break RFC 6184; the first: {}", first.unwrap_or("unclear"))
+            format!(
+                "packets that break RFC 6184: {malformed}; the first: {}",
+                first.unwrap_or("unclear")
+            )
         });
         note(self.lost > 0 && udp, &|| {
             "a packet that comes out of order counts as lost here; players with a jitter buffer \
@@ -348,7 +351,7 @@ impl Measurement {
             });
         }
         note(foreign_reports > 0, &|| {
-            format!("{foreign_reports} sender reports name another SSRC than the packets have")
+            format!("sender reports with another SSRC than the packets have: {foreign_reports}")
         });
         notes
     }

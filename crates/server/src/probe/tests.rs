@@ -371,7 +371,7 @@ async fn what_players_trip_over_is_noted() {
     let idr_alone = vec![rtp(0, 0, true, SLICE), rtp(1, 9, true, IDR)];
     for (says, script) in [
         ("SDP alone", Script { rtp: idr_alone.clone(), ..Script::default() }),
-        ("1 frames came before", Script { rtp: idr_alone.clone(), ..Script::default() }),
+        ("cannot be shown: 1", Script { rtp: idr_alone.clone(), ..Script::default() }),
         ("no usable sprop", Script { sdp: sdp(""), rtp: frames(1), ..Script::default() }),
         (
             "says profile-level-id 640028, the SPS 42c01e",
@@ -390,11 +390,11 @@ async fn what_players_trip_over_is_noted() {
             Script { rtp: vec![rtp(3, 0, true, IDR)], ..Script::default() },
         ),
         (
-            "1 packets break RFC 6184",
+            "break RFC 6184: 1; the first: NAL unit type 0",
             Script { rtp: vec![rtp(0, 0, true, &[0, 0, 0, 1, 0x65])], ..Script::default() },
         ),
         (
-            "1 sender reports name another SSRC",
+            "another SSRC than the packets have: 1",
             Script {
                 rtcp: vec![sender_report(SSRC + 1, Duration::ZERO)],
                 rtp: frames(1),
