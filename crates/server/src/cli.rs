@@ -3,9 +3,11 @@
 //! Reads nothing but the arguments; values are left to [`crate::config`], so that a flag, a key of
 //! a file and a key of a source are one thing with one set of rules and messages.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+};
 use url::Url;
 
 use crate::probe::Transport;
@@ -16,8 +18,20 @@ pub mod check;
 mod help;
 mod serve;
 
-/// The whole command line.
-#[derive(Clone, Debug, Parser)]
+/// The whole command line; [`Parser::parse`] reads it and answers `--help` and `--version`.
+#[derive(Clone, Debug)]
+pub struct Cli {
+    /// What to do; `None`: serve, with [`Cli::serve`].
+    pub command: Option<Command>,
+    /// What follows when no command is named.
+    pub serve: ServeArgs,
+    /// What to log, as directives; `None`: not said here.
+    pub log: Option<String>,
+}
+
+/// The command line as clap reads it. Its own `args_conflicts_with_subcommands` would refuse
+/// `--log` before a command too, so [`Cli`] looks for flags that would go unheard by itself.
+#[derive(Debug, Parser)]
 #[command(
     name = "lenscast",
     version,
@@ -25,19 +39,44 @@ mod serve;
     after_help = "Without a command, lenscast serves; all flags of `serve` may follow directly.\n\
                   `lenscast --help` shows worked examples.",
     after_long_help = help::EXAMPLES,
-    args_conflicts_with_subcommands = true,
     disable_help_subcommand = true
 )]
-pub struct Cli {
-    /// What to do; `None`: serve, with [`Cli::serve`].
+struct Words {
     #[command(subcommand)]
-    pub command: Option<Command>,
-    /// What follows when no command is named.
+    command: Option<Command>,
     #[command(flatten)]
-    pub serve: ServeArgs,
+    serve: ServeArgs,
     /// What to log: error, warn, info, debug, trace, or directives as info,lenscast=debug
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Everywhere")]
-    pub log: Option<String>,
+    log: Option<String>,
+}
+
+impl Parser for Cli {}
+
+impl CommandFactory for Cli {
+    fn command() -> clap::Command {
+        Words::command()
+    }
+
+    fn command_for_update() -> clap::Command {
+        Words::command_for_update()
+    }
+}
+
+impl FromArgMatches for Cli {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let Words { command, serve, log } = Words::from_arg_matches(matches)?;
+        if command.is_some() && serve != ServeArgs::default() {
+            let message = "flags of serve stand before another command: write them after `serve`";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(Self { command, serve, log })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// What lenscast can do.
@@ -72,7 +111,7 @@ pub struct ServeArgs {
     /// Who may watch; may be given several times. Others on this machine can read it (ps): better
     /// LENSCAST_USER and LENSCAST_PASSWORD, or a file
     #[arg(long, value_name = "NAME:PASSWORD", long_help = help::USER)]
-    pub user: Vec<String>,
+    pub user: Vec<NameAndPassword>,
     /// Let everyone watch, without user and password
     #[arg(long)]
     pub open: bool,
@@ -88,6 +127,22 @@ pub struct ServeArgs {
     /// Where hashes of passwords are kept
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+}
+
+/// What stands after `--user`; `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NameAndPassword(String);
+
+impl From<&str> for NameAndPassword {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for NameAndPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NameAndPassword(…)")
+    }
 }
 
 /// What `check` is asked.

@@ -1,7 +1,7 @@
 //! The longer texts of `--help`.
 
 pub(super) const SOURCE: &str = "\
-What to stream: [NAME=]KIND:ARG[?key=value&key=value]. May be given several times; then each needs
+What to stream: [NAME=]KIND:ARG[?key=value&key=value]. May be given several times; then each needs \
 a NAME, which is the path of its URL. Without any, the test card is served as `cam`.
 
   test:                 the moving test card       size fps bitrate gop
@@ -26,11 +26,11 @@ Where to accept RTSP; may be given several times [default: 8554]
   localhost:8554     this machine only, both families";
 
 pub(super) const USER: &str = "\
-Who may watch; may be given several times. Everyone on this machine can read the password in the
-list of processes (ps) and the shell keeps it in its history: better set LENSCAST_USER and
+Who may watch; may be given several times. Everyone on this machine can read the password in the \
+list of processes (ps) and the shell keeps it in its history: better set LENSCAST_USER and \
 LENSCAST_PASSWORD, or write [[user]] in a file.
 
-With no user at all, and reachable from other machines, lenscast makes one with a strong password
+With no user at all, and reachable from other machines, lenscast makes one with a strong password \
 and shows it once; `lenscast passwd` sets a new one.";
 
 pub(super) const EXAMPLES: &str = "\

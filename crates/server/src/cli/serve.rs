@@ -59,7 +59,7 @@ impl ServeArgs {
             layer.listen(address, Origin::Flag("--listen"));
         }
         for user in &self.user {
-            layer.user(user, Origin::Flag("--user"));
+            layer.user(&user.0, Origin::Flag("--user"));
         }
         if let Some(port) = &self.udp_port {
             layer.udp_port(port, Origin::Flag("--udp-port"));
