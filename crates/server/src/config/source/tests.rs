@@ -1,3 +1,5 @@
+use std::os::unix::ffi::OsStringExt;
+
 use media::FrameRate;
 use proptest::prelude::*;
 
