@@ -17,6 +17,8 @@ use media::{AccessUnit, Frame, I420Layout};
 
 use crate::{Config, Encoder, Error};
 
+mod trace;
+
 /// An openh264 encoder.
 ///
 /// An IDR comes every [`Config::gop`] pictures, and one more whenever it was asked for: the count
@@ -41,8 +43,9 @@ impl Openh264 {
     /// [`Error::Unsupported`] when openh264 cannot encode such pictures, and what would do.
     pub fn new(config: &Config) -> Result<Self, Error> {
         check(config)?;
-        let library = Library::with_api_config(OpenH264API::from_source(), settings(config))
+        let mut library = Library::with_api_config(OpenH264API::from_source(), settings(config))
             .map_err(failed)?;
+        trace::silence(&mut library);
         Ok(Self { layout: config.layout, library, keyframe_wanted: false })
     }
 }

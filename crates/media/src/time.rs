@@ -198,7 +198,7 @@ impl FromStr for FrameRate {
             }
             let scale = 10u32.pow(decimals.len() as u32);
             let whole = digits(whole)?.checked_mul(scale).ok_or_else(error)?;
-            (whole + digits(decimals)?, scale)
+            (whole.checked_add(digits(decimals)?).ok_or_else(error)?, scale)
         } else {
             (digits(text)?, 1)
         };
@@ -242,7 +242,9 @@ mod tests {
             let rate: FrameRate = text.parse().expect(text);
             assert_eq!((rate.numerator(), rate.denominator()), (numerator, denominator), "{text}");
         }
-        for text in ["", "0", "-1", "30/0", "1e3", ".5", "5.", "9999999999", "1.0001", "nan"] {
+        for text in
+            ["", "0", "-1", "30/0", "1e3", ".5", "5.", "9999999999", "1.0001", "nan", "4294967.999"]
+        {
             assert!(text.parse::<FrameRate>().is_err(), "{text}");
         }
     }

@@ -28,7 +28,6 @@ impl Clock for SystemClock {
 
 /// Nanoseconds on `clock`. Zero when the clock cannot be read, which POSIX rules out for these two.
 fn read(clock: ClockId) -> u64 {
-    clock_gettime(clock).map_or(0, |time| {
-        u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX)
-    })
+    clock_gettime(clock)
+        .map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
 }

@@ -14,11 +14,12 @@ use std::{
     fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
-    time::Duration,
 };
 
 use encode::Config as Encoder;
 use media::FrameRate;
+
+pub use crate::limits::Limits;
 
 pub use self::{
     error::{Error, Errors, Origin, Place, Problem, Within},
@@ -181,41 +182,6 @@ pub struct Auth {
     pub sha256: bool,
     /// Basic: the password goes over the network in clear. Default off.
     pub basic: bool,
-}
-
-/// What strangers may use up. Every limit is at least 1.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// RTSP connections in all. Default 1024: a connection costs a file descriptor and some 10 KB.
-    pub connections: usize,
-    /// RTSP connections from one address. Default 256: a recorder with many cameras, or a house
-    /// behind one router. Raising it lets one machine take more of `connections`.
-    pub connections_per_address: usize,
-    /// Connections that have not logged in. Default 128. Raising it lets strangers hold more of
-    /// `connections`; does not matter while nobody is asked to log in.
-    pub unauthenticated: usize,
-    /// Sessions in all. Default 1024: a UDP session outlives its connection.
-    pub sessions: usize,
-    /// How long a connection without a session may send no request. Default 30 s: enough for a
-    /// person to type a password. Raising it keeps dead connections longer.
-    pub idle_timeout: Duration,
-    /// How long a session lives without a sign of its player, as announced to it; whole seconds.
-    /// Default 60 s, what RFC 2326 section 12.37 assumes. Lower frees dead UDP sessions sooner and
-    /// makes players send keep-alives more often.
-    pub session_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1024,
-            connections_per_address: 256,
-            unauthenticated: 128,
-            sessions: 1024,
-            idle_timeout: Duration::from_secs(30),
-            session_timeout: Duration::from_secs(60),
-        }
-    }
 }
 
 /// One stream: a name that players ask for, and where its pictures come from.

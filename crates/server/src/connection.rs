@@ -383,7 +383,7 @@ where
         let report = self.playing.iter().map(|playing| playing.next_report).min();
         let stall = (!self.outbox.is_empty()).then(|| self.progress + limits.stall_time);
         // Sessions may have come to their end meanwhile: looked at now and then, not watched.
-        let idle = self.heard.max(self.progress) + limits.idle_time;
+        let idle = self.heard.max(self.progress) + limits.idle_timeout;
         let idle = idle.max(Instant::now() + IDLE_CHECK);
         [protocol, report, stall].into_iter().flatten().fold(idle, Instant::min)
     }
@@ -400,7 +400,7 @@ where
             }
             return Err(End::Fatal(fatal));
         }
-        let silent = now >= self.heard + limits.idle_time && self.playing.is_empty();
+        let silent = now >= self.heard + limits.idle_timeout && self.playing.is_empty();
         if silent
             && let Some(control) = &mut self.queue.control
             && !control.has_sessions()

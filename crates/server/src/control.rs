@@ -197,7 +197,9 @@ impl Control {
         if let (Some(admitted), Some(user)) = (admitted, user)
             && !admitted.iter().any(|name| name == user.as_str())
         {
-            return Err(Refusal::new(Status::Forbidden, "this user may not watch this stream").into());
+            return Err(
+                Refusal::new(Status::Forbidden, "this user may not watch this stream").into()
+            );
         }
         Ok(stream.clone())
     }

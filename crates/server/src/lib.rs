@@ -19,6 +19,7 @@ pub mod control;
 pub mod credentials;
 pub mod egress;
 pub mod entropy;
+pub mod limits;
 pub mod listener;
 pub mod live;
 pub mod pipeline;

@@ -65,7 +65,9 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrInUse => {
             "\n  another program has this port; choose another with --listen :8555"
         }
-        io::ErrorKind::PermissionDenied => "\n  ports below 1024 need root; --listen :8554 does not",
+        io::ErrorKind::PermissionDenied => {
+            "\n  ports below 1024 need root; --listen :8554 does not"
+        }
         io::ErrorKind::AddrNotAvailable => {
             "\n  this machine has no such address; --listen :8554 takes them all"
         }

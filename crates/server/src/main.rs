@@ -15,7 +15,8 @@ use lenscast::{
     banner::{self, Banner},
     cli::{CheckArgs, Cli, Command, Environment, PasswdArgs, ProbeArgs, ServeArgs, check},
     clock::SystemClock,
-    credentials::{self, Store},
+    config::Config,
+    credentials::{self, Access, Store},
     entropy::Entropy,
     pipeline::End,
     probe, resources,
@@ -72,6 +73,10 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()>
     for warning in &settled.warnings {
         warn!("{warning}");
     }
+    for note in config.notes() {
+        warn!("{note}");
+    }
+    warn_of_strangers(&config, &settled.access);
     let runtime = runtime()?;
     let stopped = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -100,6 +105,22 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()>
     }
 }
 
+/// A stream kept for users nobody knows lets nobody in.
+fn warn_of_strangers(config: &Config, access: &Access) {
+    let Access::Users(accounts) = access else { return };
+    for stream in &config.streams {
+        for user in stream.users.iter().flatten() {
+            if !accounts.users.contains_key(user) {
+                warn!(
+                    "stream {} is kept for user {user}, whom nobody knows; `lenscast passwd {user}` \
+                     makes one",
+                    stream.name
+                );
+            }
+        }
+    }
+}
+
 /// A pipe that was closed is a regular end; anything else is a failure.
 fn all_ended(ends: Vec<(String, End)>) -> anyhow::Result<()> {
     for (name, end) in ends {
@@ -125,13 +146,20 @@ fn run_probe(arguments: &ProbeArgs) -> ExitCode {
         json: arguments.json,
         ..probe::Options::new(arguments.url.clone())
     };
-    let result = runtime()
-        .and_then(|runtime| Ok(runtime.block_on(probe::run(&options, &mut io::stdout()))?));
+    let result = match runtime() {
+        Ok(runtime) => runtime.block_on(probe::run(&options, &mut io::stdout())),
+        Err(error) => {
+            eprintln!("lenscast: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     match result {
         Ok(report) => report.verdict().exit_code().into(),
         Err(error) => {
-            eprintln!("lenscast: {error:#}");
-            ExitCode::FAILURE
+            if !options.json {
+                eprintln!("lenscast: {error}");
+            }
+            error.exit_code().into()
         }
     }
 }

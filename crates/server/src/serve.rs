@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -34,7 +34,7 @@ use crate::{
     },
     pipeline::{self, End, Pipeline},
     sessions::Port,
-    shared::{Gate, Limits, Shared, Stream, Streams},
+    shared::{Gate, Shared, Stream, Streams},
 };
 
 /// A server whose ports are bound and whose streams are starting.
@@ -107,9 +107,8 @@ impl Server {
             streams.insert(Stream { mount: mount.clone(), fanout: Some(fanout) });
             running.push(Running { mount, pipeline, fanout: Some(task) });
         }
-        let limits = Limits::from(&config.limits);
         let gate = gate(access, config.auth, &entropy);
-        let shared = Shared::new(streams, gate, Some(ports), clock, entropy, limits);
+        let shared = Shared::new(streams, gate, Some(ports), clock, entropy, config.limits.clone());
         Ok(Self { shared: Arc::new(shared), listeners, running })
     }
 
@@ -194,23 +193,28 @@ impl Server {
 
 fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners = Vec::new();
+    let mut without_family = None;
     for address in addresses {
         match listener::bind(*address) {
             Ok(listener) => listeners.push(listener),
             // "[::]" is meant as "everywhere": without IPv6 that is every IPv4 address.
-            Err(error)
-                if address.ip().is_unspecified()
-                    && address.is_ipv6()
-                    && error.is_family_missing() =>
-            {
+            Err(error) if error.is_family_missing() && address.ip() == Ipv6Addr::UNSPECIFIED => {
                 debug!(%error, "no IPv6");
-                let v4 = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), address.port());
+                let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
                 listeners.push(listener::bind(v4)?);
+            }
+            // "localhost" is the loopback of both families.
+            Err(error) if error.is_family_missing() && address.ip().is_loopback() => {
+                warn!("{error}");
+                without_family = Some(error);
             }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(listeners)
+    match without_family {
+        Some(error) if listeners.is_empty() => Err(error.into()),
+        _ => Ok(listeners),
+    }
 }
 
 fn gate(access: Access, auth: config::Auth, entropy: &Entropy) -> Gate {

@@ -98,6 +98,7 @@ pub struct Sessions {
     table: Mutex<Table>,
 }
 
+/// The sessions, while they are locked.
 #[derive(Debug, Default)]
 pub struct Table {
     sessions: HashMap<SessionId, Session>,

@@ -201,7 +201,7 @@ impl File<'_> {
 
     fn read_limits(&self, entry: &Entry<'_>, layer: &mut Layer) {
         let Some(table) = entry.table(layer) else { return };
-        let mut limits = layer.limits.unwrap_or_default();
+        let mut limits = layer.limits.take().unwrap_or_default();
         let count = |text: &str| value::number(text, COUNTS).map(|count| count as usize);
         for entry in self.entries(table, "limits.", LIMITS, layer) {
             let counted = match entry.key {

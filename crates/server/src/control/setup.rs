@@ -63,11 +63,8 @@ impl Control {
         session.machine.setup(track, lower, target.url(), WhilePlaying::Refuse)?;
         let header = session.machine.header();
         self.link(&mut table, id, chosen, &stream);
-        let transport = Chosen {
-            lower: chosen,
-            ssrc: Some(stream.mount.identity().ssrc.0),
-            source: None,
-        };
+        let transport =
+            Chosen { lower: chosen, ssrc: Some(stream.mount.identity().ssrc.0), source: None };
         Ok(Reply::to(request, Status::Ok)
             .header("Transport", transport)
             .header("Session", header)
@@ -163,7 +160,7 @@ impl Control {
         let now = Instant::now();
         let id = SessionId::from_entropy(self.shared.entropy.bytes());
         table.insert(Session {
-            machine: Machine::new(id, now.into_std(), limits.session_time),
+            machine: Machine::new(id, now.into_std(), limits.session_timeout),
             mount: Arc::clone(&stream.mount),
             user: user.cloned(),
             accepted: self.accepted.clone(),

@@ -215,10 +215,8 @@ impl Task {
 
     async fn add(&mut self, viewer: Viewer) {
         let now = self.clock.now();
-        let catching_up = viewer
-            .first
-            .as_ref()
-            .map(|first| CatchUp { joined: now, origin: first.published });
+        let catching_up =
+            viewer.first.as_ref().map(|first| CatchUp { joined: now, origin: first.published });
         let active = Active {
             pacer: Pacer::new(self.mount.identity().packet_size, now),
             viewer,

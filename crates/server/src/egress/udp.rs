@@ -188,8 +188,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket =
-            Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         // Room for one keyframe to every viewer of a busy server; the kernel caps it.
         socket.set_send_buffer_size(SEND_BUFFER)?;
