@@ -25,7 +25,7 @@ mod store;
 
 pub use place::state_directory;
 pub use secret::Secret;
-pub use store::{Store, StoreError};
+pub use store::{Loaded, Store, StoreError};
 
 /// Who may watch, for the life of this server.
 #[derive(Clone, Debug)]
