@@ -14,11 +14,12 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use crate::{
+    credentials::Access,
     egress::fanout::{Fanout, Viewer},
     live::{Announcement, Stage},
     sdp,
     sessions::ConnectionId,
-    shared::{Gate, Shared, Stream},
+    shared::{Shared, Stream},
 };
 
 mod play;
@@ -105,7 +106,7 @@ impl Control {
 
     /// Whether nobody needs to log in, or somebody has on this connection.
     pub fn is_trusted(&self) -> bool {
-        matches!(self.shared.gate, Gate::Open) || self.accepted.user().is_some()
+        self.shared.gate.is_open() || self.accepted.user().is_some()
     }
 
     /// Whether a session made on this connection is still alive.
@@ -193,13 +194,10 @@ impl Control {
                 format!("no stream \"{}\"; there is {}", target.stream(), names.join(", "));
             return Err(Refusal::new(Status::NotFound, detail).into());
         };
-        let admitted = &stream.mount.identity().users;
-        if let (Some(admitted), Some(user)) = (admitted, user)
-            && !admitted.iter().any(|name| name == user.as_str())
-        {
-            return Err(
-                Refusal::new(Status::Forbidden, "this user may not watch this stream").into()
-            );
+        let kept_for = stream.mount.identity().users.as_deref();
+        if !self.shared.gate.access.allows(user.map(UserName::as_str), kept_for) {
+            let detail = "this user may not watch this stream";
+            return Err(Refusal::new(Status::Forbidden, detail).into());
         }
         Ok(stream.clone())
     }
@@ -225,21 +223,33 @@ impl Control {
 
     /// Who asks. `None` where nobody needs to log in.
     fn authorize(&mut self, request: &Request) -> Result<Option<UserName>, Refused> {
-        let Gate::Closed { authenticator, accounts } = &self.shared.gate else { return Ok(None) };
+        let shared = Arc::clone(&self.shared);
+        let (Some(authenticator), Access::Users(accounts)) =
+            (&shared.gate.authenticator, &shared.gate.access)
+        else {
+            return Ok(None);
+        };
         let now = Instant::now().into_std();
-        // A session that another connection goes on with brings the nonces it was made with.
-        if let Some(id) = request.session().and_then(|session| session.id())
-            && let Some(session) = self.shared.sessions.lock().any_session(id)
-        {
-            self.accepted.learn(&session.accepted);
-        }
         let attempt = Attempt {
             method: request.method().as_str(),
             uri: request.uri(),
             authorization: request.authorization(),
         };
+        // A session that another connection goes on with brings the nonces it was made with, and
+        // learns what they have been used for.
+        let named = request.session().and_then(|session| session.id());
+        let mut sessions = shared.sessions.lock();
+        let mut session = named.and_then(|id| sessions.any_session(id));
+        if let Some(session) = &session {
+            self.accepted.learn(&session.accepted);
+        }
         match authenticator.check(&attempt, &mut self.accepted, accounts, now) {
-            Ok(user) => Ok(Some(user)),
+            Ok(user) => {
+                if let Some(session) = session.as_mut().filter(|s| s.user.as_ref() == Some(&user)) {
+                    session.accepted.learn(&self.accepted);
+                }
+                Ok(Some(user))
+            }
             // Some NVRs leave the header away in keep-alives.
             Err(Denial::Missing) if self.accepted.user().is_some() => {
                 Ok(self.accepted.user().cloned())
@@ -263,7 +273,7 @@ impl Control {
             return Answer { reply: Reply::refuse(request, &refusal), then };
         }
         let mut reply = Reply::to(request, Status::Unauthorized);
-        if let Gate::Closed { authenticator, .. } = &self.shared.gate {
+        if let Some(authenticator) = &self.shared.gate.authenticator {
             let now = Instant::now().into_std();
             for challenge in authenticator.challenge(denial, request.user_agent(), now) {
                 reply = reply.header("WWW-Authenticate", challenge);

@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 
 use crate::{
     connection::{self, Context, stopped},
-    shared::{Gate, Shared},
+    shared::Shared,
 };
 
 /// Binds a TCP listener. `[::]` serves IPv4 too.
@@ -195,7 +195,7 @@ impl Census {
         shared: &Shared,
     ) -> Result<(Resident, Option<Stranger>), Full> {
         let limits = &shared.limits;
-        let is_stranger = matches!(shared.gate, Gate::Closed { .. });
+        let is_stranger = !shared.gate.is_open();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let here = counts.by_address.get(&peer).copied().unwrap_or(0);
         if counts.all >= limits.connections {

@@ -218,17 +218,17 @@ fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
 }
 
 fn gate(access: Access, auth: config::Auth, entropy: &Entropy) -> Gate {
-    match access {
-        Access::Open => Gate::Open,
+    let authenticator = match &access {
+        Access::Open => None,
         Access::Users(accounts) => {
             let mut config = AuthConfig::new(accounts.realm.clone());
             config.schemes.sha256 = auth.sha256;
             config.schemes.basic = auth.basic;
             let now = Instant::now().into_std();
-            let authenticator = Authenticator::new(config, entropy.bytes(), now);
-            Gate::Closed { authenticator: Box::new(authenticator), accounts }
+            Some(Authenticator::new(config, entropy.bytes(), now))
         }
-    }
+    };
+    Gate { access, authenticator }
 }
 
 fn identity(stream: &config::Stream, packet_size: u16, cname: &str, entropy: &Entropy) -> Identity {

@@ -13,7 +13,7 @@ use media::Clock;
 use rtsp_proto::auth::Authenticator;
 
 use crate::{
-    credentials::Accounts,
+    credentials::Access,
     egress::{fanout::Fanout, udp::Ports},
     entropy::Entropy,
     limits::Limits,
@@ -67,17 +67,19 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Who may watch.
-pub enum Gate {
-    /// Everyone.
-    Open,
-    /// Those who log in.
-    Closed {
-        /// Checks who asks.
-        authenticator: Box<Authenticator>,
-        /// Those who may log in.
-        accounts: Accounts,
-    },
+/// Lets in those who may watch.
+pub struct Gate {
+    /// Who may watch.
+    pub access: Access,
+    /// Checks who asks; `None` where nobody is asked.
+    pub authenticator: Option<Authenticator>,
+}
+
+impl Gate {
+    /// Whether nobody needs to log in.
+    pub fn is_open(&self) -> bool {
+        self.authenticator.is_none()
+    }
 }
 
 /// A stream and the task that sends it to its UDP viewers.
