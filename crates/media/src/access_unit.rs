@@ -5,7 +5,7 @@ use std::{fmt, ops::Range};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::{annexb, h264, time::MediaTime};
+use crate::{annexb, nal::NalType, time::MediaTime};
 
 /// The NAL units of one coded picture (H.264 access unit), without start codes or length prefixes.
 ///
@@ -47,7 +47,7 @@ impl AccessUnit {
         let keyframe = nals
             .iter()
             .filter_map(|range| data.get(range.start))
-            .any(|&header| h264::NalType::of(header) == h264::NalType::Idr);
+            .any(|&header| NalType::of(header) == NalType::Idr);
         Self { time, data, nals, keyframe }
     }
 

@@ -11,6 +11,7 @@ pub mod access_unit;
 pub mod annexb;
 pub mod frame;
 pub mod h264;
+mod nal;
 pub mod time;
 
 pub use access_unit::AccessUnit;
