@@ -1,0 +1,157 @@
+//! The viewers whose pictures travel within one connection: one, as a rule.
+
+use std::{future::pending, sync::Arc};
+
+use bytes::BytesMut;
+use rtp_packetizer::rtcp;
+use rtsp_proto::header::SessionId;
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    control::InterleavedViewer,
+    egress::{fanout::report_interval, interleaved::Outbox},
+    live::Stage,
+    shared::Shared,
+};
+
+/// The viewers of one connection, and what they put into its outbox.
+pub(super) struct Viewers {
+    shared: Arc<Shared>,
+    playing: Vec<Playing>,
+}
+
+struct Playing {
+    viewer: InterleavedViewer,
+    published: watch::Receiver<u64>,
+    stage: watch::Receiver<Stage>,
+    next_report: Instant,
+}
+
+impl Viewers {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, playing: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.playing.is_empty()
+    }
+
+    pub(super) fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.playing.iter().map(|playing| playing.viewer.session)
+    }
+
+    /// Begins with a sender report.
+    pub(super) fn start(&mut self, viewer: InterleavedViewer, outbox: &mut Outbox) {
+        let mut playing = Playing {
+            published: viewer.mount.subscribe(),
+            stage: viewer.mount.stage(),
+            viewer,
+            next_report: Instant::now(),
+        };
+        playing.report(&self.shared, outbox);
+        self.playing.push(playing);
+    }
+
+    /// Stops sending a session's stream. What was sent of the last picture stays incomplete, as
+    /// any receiver must expect; the frame under way is finished.
+    pub(super) fn stop(&mut self, session: SessionId, goodbye: bool, outbox: &mut Outbox) {
+        let Some(at) = self.playing.iter().position(|playing| playing.viewer.session == session)
+        else {
+            return;
+        };
+        let stopped = self.playing.remove(at);
+        if outbox.carries(stopped.viewer.rtp) {
+            outbox.abandon_picture();
+        }
+        if goodbye {
+            stopped.say_goodbye(&self.shared, outbox);
+        }
+    }
+
+    /// Stops everything, with a goodbye to each.
+    pub(super) fn stop_all(&mut self, outbox: &mut Outbox) {
+        outbox.abandon_picture();
+        for playing in self.playing.drain(..) {
+            playing.say_goodbye(&self.shared, outbox);
+        }
+    }
+
+    /// Gives the outbox the next picture, when it has room for one. True when a stream was over and
+    /// it was the last.
+    pub(super) fn load(&mut self, outbox: &mut Outbox) -> bool {
+        if !outbox.wants_picture() {
+            return false;
+        }
+        let mut over = None;
+        for (at, playing) in self.playing.iter_mut().enumerate() {
+            // Looked at before the log, so that no picture published before the end is missed.
+            let is_over = matches!(*playing.stage.borrow(), Stage::Ended);
+            playing.published.mark_unchanged();
+            let viewer = &mut playing.viewer;
+            let picture = viewer.first.take().or_else(|| {
+                let delivery = viewer.mount.read(&mut viewer.cursor)?;
+                viewer.counters.skipped(delivery.skipped);
+                Some(delivery.entry)
+            });
+            if let Some(picture) = picture {
+                let batch = &picture.batch;
+                viewer.counters.sent(batch.packet_count(), batch.bytes().len());
+                outbox.start_picture(picture, viewer.rtp);
+                // The others come first next time.
+                self.playing.rotate_left(at + 1);
+                return false;
+            }
+            if is_over {
+                over = Some(at);
+            }
+        }
+        let Some(at) = over else { return false };
+        self.playing.remove(at).say_goodbye(&self.shared, outbox);
+        self.playing.is_empty()
+    }
+
+    /// When the next sender report is due.
+    pub(super) fn next_report(&self) -> Option<Instant> {
+        self.playing.iter().map(|playing| playing.next_report).min()
+    }
+
+    /// Puts the sender reports that are due into the outbox.
+    pub(super) fn report(&mut self, now: Instant, outbox: &mut Outbox) {
+        for due in self.playing.iter_mut().filter(|playing| playing.next_report <= now) {
+            due.report(&self.shared, outbox);
+        }
+    }
+
+    /// Waits until one of the streams has a new picture, or has ended.
+    pub(super) async fn published(&mut self) {
+        match self.playing.as_mut_slice() {
+            [] => pending().await,
+            [only] => {
+                if only.published.changed().await.is_err() {
+                    pending().await
+                }
+            }
+            several => {
+                let changes =
+                    several.iter_mut().map(|playing| Box::pin(playing.published.changed()));
+                let _ = futures::future::select_all(changes).await;
+            }
+        }
+    }
+}
+
+impl Playing {
+    fn report(&mut self, shared: &Shared, outbox: &mut Outbox) {
+        let mut report = BytesMut::new();
+        rtcp::write_sender_report(&mut report, &self.viewer.mount.sender_info(&*shared.clock));
+        outbox.push_frame(self.viewer.rtcp, &report);
+        self.next_report = Instant::now() + report_interval(&shared.entropy);
+    }
+
+    fn say_goodbye(&self, shared: &Shared, outbox: &mut Outbox) {
+        let mut farewell = BytesMut::new();
+        let info = self.viewer.mount.sender_info(&*shared.clock);
+        rtcp::write_bye(&mut farewell, &info, "stream over");
+        outbox.push_frame(self.viewer.rtcp, &farewell);
+    }
+}
