@@ -1,3 +1,4 @@
 //! Test tools: virtual clock, transcripts, synthetic streams, a scripted viewer. Never published.
 
 pub mod depacketizer;
+pub mod viewer;

@@ -1,0 +1,209 @@
+//! What viewers found out, one by one and all together.
+
+use std::time::Duration;
+
+use super::Transport;
+use crate::depacketizer::Counts;
+
+/// What one viewer saw.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How RTP travelled.
+    pub transport: Transport,
+    /// Each reply, in order.
+    pub replies: Vec<Reply>,
+    /// From just before connecting to the first RTP packet.
+    pub first_packet: Option<Duration>,
+    /// From just before connecting to the first whole keyframe with SPS and PPS.
+    pub first_keyframe: Option<Duration>,
+    /// From the reply to PLAY to the first sender report.
+    pub sender_report: Option<Duration>,
+    /// Whether RTP-Info named the first packet.
+    pub is_announced: bool,
+    /// RTP packets and access units.
+    pub counts: Counts,
+    /// IDR pictures.
+    pub keyframes: u64,
+    /// Bytes of RTP, headers included.
+    pub bytes: u64,
+    /// Datagrams that the viewer's own socket had no room for; `None` where that is not known.
+    pub own_drops: Option<u64>,
+    /// Times between the ends of two access units.
+    pub frame_gaps: Vec<Duration>,
+    /// From the reply to PLAY to TEARDOWN.
+    pub watched: Duration,
+    faults: Vec<String>,
+}
+
+/// A reply to a request.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The request's method.
+    pub method: &'static str,
+    /// The status code.
+    pub status: u16,
+    /// From just before connecting.
+    pub after: Duration,
+}
+
+impl Report {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            replies: Vec::new(),
+            first_packet: None,
+            first_keyframe: None,
+            sender_report: None,
+            is_announced: false,
+            counts: Counts::default(),
+            keyframes: 0,
+            bytes: 0,
+            own_drops: None,
+            frame_gaps: Vec::new(),
+            watched: Duration::ZERO,
+            faults: Vec::new(),
+        }
+    }
+
+    pub(super) fn set_faults(&mut self, faults: Vec<String>) {
+        self.faults = faults;
+    }
+
+    /// Packets missing in the sequence that this viewer's own socket cannot have dropped.
+    pub fn lost_at_server(&self) -> u64 {
+        self.counts.lost.saturating_sub(self.own_drops.unwrap_or(0))
+    }
+
+    /// What the server did wrong, in words; nothing when all was well. Packets that the viewer
+    /// itself dropped, and what follows from them, are not the server's fault.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = match self.own_drops {
+            Some(0) | None => self.faults.clone(),
+            Some(_) => Vec::new(),
+        };
+        match self.lost_at_server() {
+            0 => {}
+            lost => faults.push(format!("{lost} packets never came")),
+        }
+        faults
+    }
+}
+
+/// How a stalled viewer ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// What the server did.
+    pub closed: Closed,
+}
+
+/// Whether and when the server closed a connection.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// So long after the reply to PLAY.
+    After(Duration),
+    /// Not within this time.
+    NotWithin(Duration),
+    /// The server is not on this machine, or the system does not say.
+    Unknown,
+}
+
+/// What many viewers saw.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// How many there were.
+    pub viewers: usize,
+    /// RTP packets that came.
+    pub packets: u64,
+    /// Bytes of RTP.
+    pub bytes: u64,
+    /// Access units that came whole.
+    pub units: u64,
+    /// Packets the server never sent.
+    pub lost_at_server: u64,
+    /// Datagrams the viewers' own sockets had no room for.
+    pub own_drops: u64,
+    /// Viewers whom RTP-Info told their first packet.
+    pub announced: usize,
+    /// From just before connecting to the first whole keyframe.
+    pub first_keyframe: Option<Spread>,
+    /// From just before connecting to the first packet.
+    pub first_packet: Option<Spread>,
+    /// Between two access units.
+    pub frame_gap: Option<Spread>,
+}
+
+impl Summary {
+    /// Of all these viewers.
+    pub fn of<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Self {
+        let reports: Vec<_> = reports.into_iter().collect();
+        let sum = |value: fn(&Report) -> u64| reports.iter().map(|report| value(report)).sum();
+        let spread = |value: fn(&Report) -> Option<Duration>| {
+            Spread::of(reports.iter().filter_map(|report| value(report)).collect())
+        };
+        Self {
+            viewers: reports.len(),
+            packets: sum(|report| report.counts.packets),
+            bytes: sum(|report| report.bytes),
+            units: sum(|report| report.counts.units),
+            lost_at_server: sum(Report::lost_at_server),
+            own_drops: sum(|report| report.own_drops.unwrap_or(0)),
+            announced: reports.iter().filter(|report| report.is_announced).count(),
+            first_keyframe: spread(|report| report.first_keyframe),
+            first_packet: spread(|report| report.first_packet),
+            frame_gap: Spread::of(
+                reports.iter().flat_map(|report| report.frame_gaps.iter().copied()).collect(),
+            ),
+        }
+    }
+}
+
+/// How many times are spread.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// Half of them are at most this.
+    pub median: Duration,
+    /// 99 of 100 are at most this.
+    pub p99: Duration,
+    /// The largest.
+    pub max: Duration,
+}
+
+impl Spread {
+    /// Of all these times; `None` when there are none.
+    pub fn of(mut times: Vec<Duration>) -> Option<Self> {
+        times.sort_unstable();
+        // The smallest that at least `percent` of all do not exceed.
+        let at = |percent: usize| times.get((times.len() * percent).div_ceil(100).max(1) - 1);
+        Some(Self { median: *at(50)?, p99: *at(99)?, max: *times.last()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn quantiles_are_times_that_were_measured() {
+        assert_eq!(Spread::of(Vec::new()), None);
+        let only = Spread { median: millis(7), p99: millis(7), max: millis(7) };
+        assert_eq!(Spread::of(vec![millis(7)]), Some(only));
+        let hundred = Spread { median: millis(50), p99: millis(99), max: millis(100) };
+        assert_eq!(Spread::of((1..=100).rev().map(millis).collect()), Some(hundred));
+    }
+
+    #[test]
+    fn own_drops_explain_losses_up_to_their_number() {
+        let mut report = Report::new(Transport::Udp);
+        report.counts.lost = 5;
+        assert_eq!(report.faults(), ["5 packets never came"]);
+        report.own_drops = Some(3);
+        report.set_faults(vec!["no whole unit came".to_owned()]);
+        assert_eq!(report.faults(), ["2 packets never came"]);
+        report.own_drops = Some(0);
+        assert_eq!(report.faults(), ["no whole unit came", "5 packets never came"]);
+    }
+}
