@@ -20,8 +20,9 @@ use lenscast::{
     entropy::Entropy,
     pipeline::End,
     probe, resources,
-    serve::{Server, Stopped},
+    serve::{Server, Stopped, check_files},
 };
+use media::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -66,6 +67,8 @@ fn start_log(cli: &Cli, environment: &Environment) -> anyhow::Result<()> {
 
 fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()> {
     let config = arguments.config(environment)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    check_files(&config, &clock)?;
     resources::raise_open_files();
     let entropy = Entropy::from_system();
     let store = store(config.state_dir.as_deref());
@@ -87,7 +90,6 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()>
                 _ = interrupt.recv() => {}
             }
         };
-        let clock = Arc::new(SystemClock);
         let server = Server::start(&config, settled.access, clock, entropy)?;
         server.settled(PATIENCE).await;
         let (listening, own) = (server.addresses()?, banner::own_addresses());

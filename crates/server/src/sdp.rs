@@ -15,12 +15,7 @@ use crate::live::{Announcement, mount::PAYLOAD_TYPE};
 ///
 /// The control URLs are relative: FFmpeg and GStreamer build absolute ones in different ways, and
 /// both come out right with a Content-Base that ends in a slash.
-pub fn describe(
-    name: &str,
-    session_id: u64,
-    announcement: &Announcement,
-    local: IpAddr,
-) -> String {
+pub fn describe(name: &str, session_id: u64, announcement: &Announcement, local: IpAddr) -> String {
     // The wildcard of the right family: clients fail on the wrong one, and players take a concrete
     // address for the place to send to or to expect multicast from.
     let any: IpAddr = match local {

@@ -191,6 +191,21 @@ impl Server {
     }
 }
 
+/// Opens each file once and closes it again: what cannot be played is said before anything else is
+/// done, and by name.
+///
+/// # Errors
+///
+/// The first file that cannot be played.
+pub fn check_files(config: &Config, clock: &Arc<dyn Clock>) -> Result<(), capture::Error> {
+    for stream in &config.streams {
+        if let config::Source::File(config::File { path, rate }) = &stream.source {
+            file::open(path, clock.clone(), file::Config { rate: *rate })?;
+        }
+    }
+    Ok(())
+}
+
 fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners = Vec::new();
     let mut without_family = None;
