@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 /// Where random bytes come from; tests pass one that they know.
 #[derive(Clone)]
-pub struct Entropy(Arc<dyn Fn(&mut [u8]) + Send + Sync>);
+pub struct Entropy(Arc<Fill>);
+
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Entropy {
     /// The operating system's generator (getrandom(2)).
