@@ -193,7 +193,11 @@ impl Conversation {
             while let Some(message) = self.take()? {
                 match message {
                     Message::Frame { channel, payload } => frame(channel, &payload),
-                    Message::Response(response) => return Ok(response),
+                    Message::Response(response) if response.sequence() == Some(self.sequence) => {
+                        return Ok(response);
+                    }
+                    // To a keep-alive that was not waited for.
+                    Message::Response(response) => response.expect_ok("keep-alive")?,
                 }
             }
             if self.fill().await.map_err(Error::io("reading a reply"))? == 0 {
@@ -284,6 +288,10 @@ impl Response {
     fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         let named = move |(own, _): &&(String, String)| own.eq_ignore_ascii_case(name);
         self.headers.iter().filter(named).map(|(_, value)| value.as_str())
+    }
+
+    fn sequence(&self) -> Option<u32> {
+        self.header("CSeq")?.parse().ok()
     }
 
     pub(super) fn expect_ok(&self, method: &'static str) -> Result<(), Error> {
