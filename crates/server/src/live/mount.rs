@@ -78,6 +78,24 @@ pub enum Start {
     },
 }
 
+impl Start {
+    /// What a mount keeps: a viewer that begins with the longest backlog lags that far behind until
+    /// it has caught up, and must not be overrun meanwhile.
+    fn limits(self) -> Limits {
+        let limits = Limits::default();
+        match self {
+            Self::OnDemand => limits,
+            Self::Cached { span, bytes } => Limits {
+                soft_span: limits.soft_span + span,
+                soft_bytes: limits.soft_bytes + bytes,
+                hard_span: limits.hard_span.max(limits.soft_span + span),
+                hard_bytes: limits.hard_bytes.max(limits.soft_bytes + bytes),
+                ..limits
+            },
+        }
+    }
+}
+
 /// What must be known of a stream before it can be described to a client.
 #[derive(Clone, Debug)]
 pub struct Announcement {
@@ -150,7 +168,7 @@ impl Mount {
         })?;
         let now = clock.now();
         let shared = Shared {
-            log: Log::new(Limits::default()),
+            log: Log::new(start.limits()),
             keyframes: KeyframeRequests::new(now),
             totals: packetizer.totals(),
             pace: Pace { interval: ASSUMED_INTERVAL, bitrate: None },
@@ -275,8 +293,8 @@ impl Publisher {
         self.mount.lock().pace = Pace { interval, bitrate };
         if let Some(sets) = parameter_sets {
             self.packetizer.set_parameter_sets(sets);
-            self.refresh_announcement();
         }
+        self.refresh_announcement();
     }
 
     /// Packetizes a picture and hands it to everyone who watches.
@@ -303,6 +321,7 @@ impl Publisher {
         let Some(sets) = self.packetizer.parameter_sets() else { return };
         if let Stage::Live(known) = &*self.mount.stage.borrow()
             && known.parameter_sets == *sets
+            && (known.rate, known.bitrate) == (self.rate, self.bitrate)
         {
             return;
         }
@@ -331,3 +350,6 @@ impl Drop for Publisher {
 pub const PAYLOAD_TYPE: u8 = 96;
 /// Between pictures of a source that does not know its rate.
 const ASSUMED_INTERVAL: Duration = Duration::from_millis(40);
+
+#[cfg(test)]
+pub(crate) mod tests;
