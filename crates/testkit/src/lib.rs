@@ -2,4 +2,5 @@
 
 pub mod depacketizer;
 pub mod server_process;
+pub mod transcript;
 pub mod viewer;

@@ -1,0 +1,464 @@
+//! Plays a transcript against a server.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    task::yield_now,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{
+    Action, Incoming, Outgoing, Payload, Port, Transcript,
+    packet::{Described, Expected, receiver_report},
+    pattern::{Names, Pattern, RequestLine},
+};
+
+/// The server a transcript is played against, and all there is around it.
+#[expect(async_fn_in_trait, reason = "played on one thread")]
+pub trait World {
+    /// A connection as the client sees it.
+    type Stream: AsyncRead + AsyncWrite + Unpin;
+
+    /// Does what a `%` line says: sets the stage, or looks whether something is so.
+    ///
+    /// # Errors
+    ///
+    /// When it is not understood, or not so.
+    async fn direct(&mut self, direction: &str) -> Result<(), String>;
+
+    /// Connects to the server.
+    async fn connect(&mut self) -> Self::Stream;
+
+    /// The client's own ports, which transcripts call `{rtp_port}` and `{rtcp_port}`; `None` where
+    /// there is no UDP.
+    fn client_ports(&self) -> Option<(u16, u16)>;
+
+    /// Sends a datagram from one of the client's ports to that of the server.
+    fn send_datagram(&mut self, port: Port, payload: &[u8]);
+
+    /// The next datagram that has come to one of the client's ports. `wait`: in real time, for what
+    /// has been sent and may be on its way still.
+    fn receive_datagram(&mut self, port: Port, wait: bool) -> Option<Vec<u8>>;
+}
+
+/// Into how many pieces what a client says is cut.
+#[derive(Clone, Debug, Default)]
+pub struct Cuts {
+    /// The lengths of the pieces, over and over; one piece when empty.
+    pub lengths: Vec<usize>,
+    /// What lies between two pieces.
+    pub pause: Pause,
+}
+
+/// What lies between two pieces.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// The server gets its turn this often, in no time.
+    Turns(usize),
+    /// Time passes.
+    Time(Duration),
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self::Turns(0)
+    }
+}
+
+/// Why a transcript was not played to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What was expected and what came.
+    pub reason: String,
+}
+
+/// Plays transcripts.
+#[derive(Debug)]
+pub struct Player<W: World> {
+    world: W,
+    cuts: Cuts,
+    names: Names,
+    connections: BTreeMap<usize, Connection<W::Stream>>,
+    /// Datagrams may come to these ports before the one that is expected next.
+    skipped: HashSet<Port>,
+}
+
+impl<W: World> Player<W> {
+    /// A player in this world.
+    pub fn new(world: W, cuts: Cuts) -> Self {
+        let (names, connections, skipped) = Default::default();
+        Self { world, cuts, names, connections, skipped }
+    }
+
+    /// Plays `transcript` to its end; gives all the server has sent, by connection.
+    ///
+    /// # Errors
+    ///
+    /// At the first line that does not happen.
+    pub async fn play(mut self, transcript: &Transcript) -> Result<Vec<Vec<u8>>, Failure> {
+        let mut steps = transcript.steps.iter().peekable();
+        while let Some(step) = steps.next() {
+            let done = match &step.action {
+                Action::Send(connection, outgoing) => {
+                    let said = self.say(*connection, outgoing).await;
+                    let goes_on = steps.peek().is_some_and(
+                        |next| matches!(&next.action, Action::Send(next, _) if next == connection),
+                    );
+                    match said {
+                        Ok(()) if !goes_on => self.flush(*connection).await,
+                        said => said,
+                    }
+                }
+                other => self.act(other).await,
+            };
+            done.map_err(|reason| Failure { line: step.line, reason })?;
+        }
+        let connections = self.connections.into_values();
+        Ok(connections.map(|connection| connection.received).collect())
+    }
+
+    async fn act(&mut self, action: &Action) -> Result<(), String> {
+        match action {
+            Action::Direct(direction) => {
+                let direction = direction.fill(&self.names, &RequestLine::default())?;
+                self.world.direct(&direction).await
+            }
+            Action::Wait(time) => {
+                sleep(*time).await;
+                Ok(())
+            }
+            // Joined with what follows by `play`.
+            Action::Send(connection, outgoing) => self.say(*connection, outgoing).await,
+            Action::Expect(connection, incoming) => self.expect(*connection, incoming).await,
+            Action::Close(connection) => {
+                self.connection(*connection).await.stream = None;
+                // The server notices in no time.
+                sleep(INSTANT).await;
+                Ok(())
+            }
+            Action::SendDatagram(port, payload) => {
+                let payload = self.payload(payload)?;
+                self.world.send_datagram(*port, &payload);
+                Ok(())
+            }
+            Action::ExpectDatagram(port, expected) => self.expect_datagram(*port, expected).await,
+            Action::ForgetDatagrams(port) => {
+                while self.world.receive_datagram(*port, false).is_some() {}
+                self.skipped.insert(*port);
+                Ok(())
+            }
+            Action::ExpectNoDatagram => {
+                self.skipped.clear();
+                for port in [Port::Rtp, Port::Rtcp] {
+                    if let Some(datagram) = self.world.receive_datagram(port, false) {
+                        return Err(format!("a datagram: {}", describe(&datagram)));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn connection(&mut self, number: usize) -> &mut Connection<W::Stream> {
+        if !self.connections.contains_key(&number) {
+            let stream = self.world.connect().await;
+            self.connections.insert(number, Connection::new(stream));
+        }
+        if let Some((rtp, rtcp)) = self.world.client_ports() {
+            self.names.insert("rtp_port".to_owned(), rtp.to_string());
+            self.names.insert("rtcp_port".to_owned(), rtcp.to_string());
+        }
+        self.connections.entry(number).or_insert_with(|| unreachable!("opened above"))
+    }
+
+    /// Takes what the client says next; it is sent by [`Self::flush`].
+    async fn say(&mut self, number: usize, outgoing: &Outgoing) -> Result<(), String> {
+        self.connection(number).await;
+        let bytes = match outgoing {
+            Outgoing::Frame(channel, payload) => {
+                let payload = self.payload(payload)?;
+                let length = u16::try_from(payload.len()).map_err(|error| error.to_string())?;
+                let [high, low] = length.to_be_bytes();
+                [&[b'$', *channel, high, low], &payload[..]].concat()
+            }
+            Outgoing::Text(text) => self.fill(number, text).await?.into_bytes(),
+            Outgoing::Line(line) => (self.fill(number, line).await? + "\r\n").into_bytes(),
+        };
+        self.connection(number).await.outgoing.extend(bytes);
+        Ok(())
+    }
+
+    async fn fill(&mut self, number: usize, line: &Pattern) -> Result<String, String> {
+        let request = self.connection(number).await.request.clone();
+        let line = line.fill(&self.names, &request)?;
+        if let Some(request) = RequestLine::parse(&line) {
+            self.connection(number).await.request = request;
+        }
+        Ok(line)
+    }
+
+    fn payload(&self, payload: &Payload) -> Result<Vec<u8>, String> {
+        match payload {
+            Payload::Report => {
+                let ssrc = self.names.get("ssrc").ok_or("{ssrc} has not been taken yet")?;
+                let ssrc = u32::from_str_radix(ssrc, 16).map_err(|error| error.to_string())?;
+                Ok(receiver_report(ssrc))
+            }
+            Payload::Hexadecimal(digits) => {
+                let digits = digits.fill(&self.names, &RequestLine::default())?;
+                let pairs = digits.as_bytes().chunks(2).map(|pair| {
+                    let pair = str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+                    u8::from_str_radix(pair, 16).ok()
+                });
+                pairs.collect::<Option<_>>().ok_or_else(|| format!("not hexadecimal: {digits}"))
+            }
+        }
+    }
+
+    async fn flush(&mut self, number: usize) -> Result<(), String> {
+        let Cuts { lengths, pause } = self.cuts.clone();
+        let connection = self.connection(number).await;
+        let outgoing = std::mem::take(&mut connection.outgoing);
+        let stream = connection.stream.as_mut().ok_or("the client has closed")?;
+        let whole = [outgoing.len()];
+        let lengths = if lengths.is_empty() { &whole[..] } else { &lengths[..] };
+        let mut rest = &outgoing[..];
+        for length in lengths.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, behind) = rest.split_at((*length).clamp(1, rest.len()));
+            // A server that has closed is found out by what is expected next.
+            if stream.write_all(piece).await.is_err() {
+                break;
+            }
+            rest = behind;
+            match pause {
+                Pause::Turns(turns) => {
+                    for _ in 0..turns {
+                        yield_now().await;
+                    }
+                }
+                Pause::Time(time) => sleep(time).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn expect(&mut self, number: usize, incoming: &Incoming) -> Result<(), String> {
+        self.connection(number).await;
+        let names = &mut self.names;
+        let Some(connection) = self.connections.get_mut(&number) else { return Ok(()) };
+        if let Incoming::AnyFrames(channel) = incoming {
+            connection.skipped.push(*channel);
+            return Ok(());
+        }
+        let deadline = match incoming {
+            Incoming::Quiet => Instant::now() + INSTANT,
+            _ => Instant::now() + PATIENCE,
+        };
+        let item = loop {
+            let item = match incoming {
+                Incoming::Body => connection.body(deadline).await,
+                _ => connection.item(deadline).await,
+            };
+            if incoming.is(&item, names) {
+                connection.skipped.clear();
+                return Ok(());
+            }
+            if !connection.skips(&item) {
+                break item;
+            }
+        };
+        let expected = match incoming {
+            Incoming::Line(pattern) => format!("the line {:?}", pattern.display(names)),
+            Incoming::Frame(channel, expected) => {
+                format!("on channel {channel} {}", expected.text())
+            }
+            Incoming::Body => "a body".to_owned(),
+            Incoming::Closed => "the end".to_owned(),
+            Incoming::Quiet | Incoming::AnyFrames(_) => "nothing".to_owned(),
+        };
+        Err(format!("expected {expected}\n     came {item}"))
+    }
+
+    async fn expect_datagram(&mut self, port: Port, expected: &Expected) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        let is_skipping = self.skipped.remove(&port);
+        loop {
+            let is_late = Instant::now() >= deadline;
+            let Some(datagram) = self.world.receive_datagram(port, is_late) else {
+                if is_late {
+                    return Err(format!("expected {}\n     came nothing", expected.text()));
+                }
+                sleep(INSTANT).await;
+                continue;
+            };
+            let described = Described::of(&datagram);
+            if described.is_some_and(|is| expected.matches(&is, &mut self.names)) {
+                return Ok(());
+            }
+            if !is_skipping {
+                let came = describe(&datagram);
+                return Err(format!("expected {}\n     came {came}", expected.text()));
+            }
+        }
+    }
+}
+
+/// One connection, from the client's side.
+#[derive(Debug)]
+struct Connection<S> {
+    /// `None` once the client has closed.
+    stream: Option<S>,
+    outgoing: Vec<u8>,
+    /// Everything that came.
+    received: Vec<u8>,
+    /// How much of it has been looked at.
+    read: usize,
+    /// The last request line.
+    request: RequestLine,
+    /// The last Content-Length that came.
+    body_length: usize,
+    /// Frames of these channels (`None`: of all) may come before what is expected next.
+    skipped: Vec<Option<u8>>,
+}
+
+/// What came next.
+#[derive(Debug)]
+enum Item {
+    Line(String),
+    Frame(u8, Vec<u8>),
+    Body,
+    Closed,
+    /// Nothing, or not the whole of anything.
+    Nothing,
+}
+
+impl Incoming {
+    fn is(&self, item: &Item, names: &mut Names) -> bool {
+        match (self, item) {
+            (Self::Quiet, Item::Nothing)
+            | (Self::Closed, Item::Closed)
+            | (Self::Body, Item::Body) => true,
+            (Self::Line(pattern), Item::Line(line)) => pattern.matches(line, names),
+            (Self::Frame(channel, expected), Item::Frame(came, payload)) => {
+                channel == came
+                    && Described::of(payload).is_some_and(|is| expected.matches(&is, names))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Connection<S> {
+    fn new(stream: S) -> Self {
+        Self {
+            stream: Some(stream),
+            outgoing: Vec::new(),
+            received: Vec::new(),
+            read: 0,
+            request: RequestLine::default(),
+            body_length: 0,
+            skipped: Vec::new(),
+        }
+    }
+
+    /// The next line or frame, if it comes by then.
+    async fn item(&mut self, deadline: Instant) -> Item {
+        loop {
+            match self.buffered_item() {
+                Some(item) => return item,
+                None => match self.more(deadline).await {
+                    Some(0) => return Item::Closed,
+                    Some(_) => {}
+                    None => return Item::Nothing,
+                },
+            }
+        }
+    }
+
+    async fn body(&mut self, deadline: Instant) -> Item {
+        let length = std::mem::take(&mut self.body_length);
+        while self.received.len() < self.read + length {
+            match self.more(deadline).await {
+                Some(0) => return Item::Closed,
+                Some(_) => {}
+                None => return Item::Nothing,
+            }
+        }
+        self.read += length;
+        Item::Body
+    }
+
+    fn buffered_item(&mut self) -> Option<Item> {
+        let rest = self.received.get(self.read..)?;
+        if let [b'$', rest @ ..] = rest {
+            let &[channel, high, low, ref rest @ ..] = rest else { return None };
+            let payload = rest.get(..usize::from(u16::from_be_bytes([high, low])))?.to_vec();
+            self.read += 4 + payload.len();
+            return Some(Item::Frame(channel, payload));
+        }
+        let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
+        let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+        self.read += end + 2;
+        if let Some(length) = line.strip_prefix("Content-Length: ") {
+            self.body_length = length.parse().unwrap_or(0);
+        }
+        Some(Item::Line(line))
+    }
+
+    fn skips(&self, item: &Item) -> bool {
+        let Item::Frame(channel, _) = item else { return false };
+        self.skipped.iter().any(|skipped| skipped.is_none_or(|skipped| skipped == *channel))
+    }
+
+    /// Reads on; 0 at the end, `None` when nothing comes in time.
+    async fn more(&mut self, deadline: Instant) -> Option<usize> {
+        let Some(stream) = &mut self.stream else { return Some(0) };
+        match timeout_at(deadline, stream.read_buf(&mut self.received)).await {
+            Ok(Ok(read)) => Some(read),
+            Ok(Err(_)) => Some(0),
+            Err(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "the line {line:?}"),
+            Self::Frame(channel, payload) => {
+                write!(f, "on channel {channel} {}", describe(payload))
+            }
+            Self::Body => f.write_str("a body"),
+            Self::Closed => f.write_str("the end"),
+            Self::Nothing => f.write_str("nothing"),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.line, self.reason)
+    }
+}
+
+fn describe(packet: &[u8]) -> String {
+    match Described::of(packet) {
+        Some(described) => format!("{described:?}"),
+        None => format!("{} bytes {:02x?}", packet.len(), &packet[..packet.len().min(16)]),
+    }
+}
+
+/// Longer than any answer may take, but for what a transcript waits for itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The least time Tokio's timer knows: all that can happen now has happened after it.
+const INSTANT: Duration = Duration::from_millis(1);
