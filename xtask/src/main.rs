@@ -1,2 +1,51 @@
-//! stub
-fn main() {}
+//! The project's chores: `cargo xtask help`.
+
+mod layers;
+mod server;
+mod stages;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Prove that everything works; docs/testing.md says what each stage shows
+    Test(test::Arguments),
+    /// Check that crates use only those below them, and that the pure ones stay pure
+    Layers,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let workspace = match Workspace::here() {
+        Ok(workspace) => workspace,
+        Err(error) => return failed(&error),
+    };
+    let result = match &cli.chore {
+        Chore::Test(arguments) => test::run(&workspace, arguments),
+        Chore::Layers => layers::check(&workspace).map(|summary| println!("{summary}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("xtask: {error:#}");
+    ExitCode::FAILURE
+}

@@ -49,6 +49,7 @@ impl ServerProcess {
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--udp-port", "0", "--state-dir"])
             .arg(&state.0)
+            .args(["--log", "info,lenscast=debug"])
             .args(arguments)
             .env_remove("LENSCAST_USER")
             .env_remove("LENSCAST_PASSWORD")
@@ -124,18 +125,19 @@ impl ServerProcess {
         self.child.wait().unwrap_or_else(|error| panic!("cannot wait for the server: {error}"))
     }
 
-    /// Sends SIGTERM and asserts that the server ends well within a second.
+    /// Sends SIGTERM, asserts that the server ends well within a second, and returns its log.
     ///
     /// # Panics
     ///
     /// When it takes longer or exits with another code than 0.
-    pub fn stop(mut self) {
+    pub fn stop(mut self) -> String {
         let asked = Instant::now();
         self.terminate();
         let status = self.wait(GOODBYE);
         let took = asked.elapsed();
         assert!(status.success(), "the server ended with {status} on SIGTERM:\n{}", self.log());
         assert!(took <= GOODBYE, "the server took {took:?} to end on SIGTERM:\n{}", self.log());
+        self.log()
     }
 }
 

@@ -92,7 +92,7 @@ fn plays_openly_at_the_root(player: Player) {
     let mut running = viewing.start();
     let lumas: Vec<_> = (0..10).map(|_| running.read_whole(GRAY)).collect();
     running.finish().succeeded();
-    assert_consecutive(&viewing, &lumas);
+    assert_consecutive(&viewing, &lumas, &server.log());
 }
 
 fn viewing(player: Player, url: &str, frames: Option<usize>) -> Viewing<'_> {

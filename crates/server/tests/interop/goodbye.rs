@@ -71,12 +71,12 @@ fn ends_cleanly(player: Player, transport: Transport) {
     let viewing = Viewing { player, transport, url: &url, pictures, frames: None };
     let mut running = viewing.start();
     let mut lumas: Vec<_> = (0..FRAMES).map(|_| running.read_whole(GRAY)).collect();
-    server.stop();
+    let server_log = server.stop();
     while let Some(luma) = running.read(GRAY) {
         lumas.push(luma);
     }
     running.finish().succeeded();
-    assert_consecutive(&viewing, &lumas);
+    assert_consecutive(&viewing, &lumas, &server_log);
 }
 
 const CARD: &str = "test:?size=320x240&fps=30";

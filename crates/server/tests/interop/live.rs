@@ -70,7 +70,7 @@ fn shows_every_picture(player: Player, transport: Transport) {
     let lumas: Vec<(Vec<u8>, SystemTime)> = (0..FRAMES).map(|_| running.read_whole(GRAY)).collect();
     let rest = running.finish().succeeded().stdout;
     assert_eq!(rest.len(), 0, "{viewing}: bytes after the last picture");
-    assert_consecutive(&viewing, &lumas);
+    assert_consecutive(&viewing, &lumas, &server.log());
     server.stop();
 }
 

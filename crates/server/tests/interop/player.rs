@@ -167,6 +167,8 @@ pub(crate) fn ffmpeg_strict(transport: Transport, url: &str) -> Command {
     // UDP loses packets with the usual 208 KB of the system when both cores are busy.
     command.args(["-rtsp_transport", &transport.to_string(), "-buffer_size", "4194304"]);
     command.args(["-i", url, "-an", "-fps_mode", "passthrough", "-copyts"]);
+    // By its own choice it would count in whole pictures, and two could fall on one number.
+    command.args(["-enc_time_base", "1:90000"]);
     command
 }
 

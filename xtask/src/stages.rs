@@ -1,0 +1,245 @@
+//! What is proved, stage by stage. docs/testing.md tells people the same.
+//!
+//! One set of flags for all builds of the dev profile, so that nothing is built twice: always the
+//! whole workspace, because a part of it has other features and hence other dependencies.
+
+use std::{fmt, fs, io, net::TcpListener, path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+
+use crate::{
+    layers,
+    server::{Server, probe},
+    workspace::{Workspace, output, run, run_marking},
+};
+
+/// A stage of `cargo xtask test`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Name {
+    /// Is it formatted?
+    Fmt,
+    /// Do crates use only those below them, and are the pure ones pure?
+    Layers,
+    /// Is clippy content?
+    Clippy,
+    /// Does everything compile?
+    Build,
+    /// Units, properties, transcripts
+    Units,
+    /// The examples in the documentation
+    Docs,
+    /// Real players and the real binary
+    Interop,
+    /// The commands of the README
+    Readme,
+    /// Many viewers at once
+    Soak,
+    /// The static binary
+    Static,
+}
+
+/// A stage and how it is run. It is given the workspace and whether to take its long form, and
+/// returns a few words on what it found.
+pub(crate) struct Stage {
+    /// Its name.
+    pub(crate) name: Name,
+    /// What it does.
+    pub(crate) run: fn(&Workspace, bool) -> anyhow::Result<String>,
+}
+
+/// In the order in which they run: the quick ones first, then those that wait for a build.
+pub(crate) const ALL: &[Stage] = &[
+    Stage { name: Name::Fmt, run: fmt },
+    Stage { name: Name::Layers, run: |workspace, _| layers::check(workspace) },
+    Stage { name: Name::Clippy, run: clippy },
+    Stage { name: Name::Build, run: build },
+    Stage { name: Name::Units, run: units },
+    Stage { name: Name::Docs, run: docs },
+    Stage { name: Name::Interop, run: interop },
+    Stage { name: Name::Readme, run: readme },
+    Stage { name: Name::Soak, run: soak },
+    Stage { name: Name::Static, run: static_binary },
+];
+
+impl Name {
+    /// Whether running it makes no sense after `failed` has failed.
+    pub(crate) fn is_void_without(self, failed: Self) -> bool {
+        match failed {
+            Self::Build => true,
+            Self::Readme => self == Self::Soak,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_possible_value() {
+            Some(value) => f.write_str(value.get_name()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn fmt(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
+    run(&mut workspace.cargo("fmt --all --check")).map(|()| String::new())
+}
+
+fn clippy(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
+    let command = "clippy --workspace --locked --all-targets -- -D warnings";
+    run(&mut workspace.cargo(command)).map(|()| String::new())
+}
+
+/// Everything that the stages up to the soak need, in the dev profile.
+fn build(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
+    run(&mut workspace.cargo("nextest run --workspace --locked --no-run"))?;
+    run(&mut workspace.cargo("build --workspace --locked --bins")).map(|()| String::new())
+}
+
+fn units(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
+    let mut command = workspace.cargo("nextest run --workspace --locked");
+    if full {
+        command.env("PROPTEST_CASES", "4096");
+    }
+    nextest(&mut command)
+}
+
+fn docs(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
+    run(&mut workspace.cargo("test --workspace --locked --doc")).map(|()| String::new())
+}
+
+fn interop(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
+    let findings = workspace.target.join("tmp/interop.txt");
+    match fs::remove_file(&findings) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let found = nextest(&mut workspace.cargo("nextest run --workspace --locked --profile interop"));
+    if let Ok(findings) = fs::read_to_string(&findings) {
+        let mut lines: Vec<&str> = findings.lines().collect();
+        lines.sort_unstable();
+        println!("how old live pictures were when players had decoded them:");
+        lines.iter().for_each(|line| println!("  {line}"));
+    }
+    found
+}
+
+/// The README's first command, run as written, and its URL played; the second is this program.
+fn readme(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
+    let text = fs::read_to_string(workspace.root.join("README.md")).context("README.md")?;
+    let commands = shell_commands(&text);
+    for wanted in [SERVE, TEST] {
+        if !commands.contains(&wanted) {
+            bail!("README.md has no `{wanted}` in a ```sh block any more");
+        }
+    }
+    run(&mut workspace.cargo("build --release --locked"))?;
+    let state = empty_directory(workspace, "readme-state")?;
+    let mut words = SERVE.split(' ');
+    let mut serve = workspace.command(words.next().context("no command")?);
+    serve.args(words).env("STATE_DIRECTORY", &state);
+    serve.env_remove("LENSCAST_USER").env_remove("LENSCAST_PASSWORD");
+    if TcpListener::bind("[::]:8554").is_err() {
+        println!("port 8554 is taken here: a free one is used in its place");
+        serve.args(["--", "--listen", "0", "--udp-port", "0"]);
+    }
+    let server = Server::start(&mut serve, BUILD_AND_START)?;
+    let with_password = |url: &&String| url.contains('@');
+    let url = server.urls().iter().find(with_password).context("no URL has a password in it")?;
+    probe(|| workspace.command(workspace.target.join("release/lenscast")), url)?;
+    server.interrupt()?;
+    Ok(format!("`{SERVE}` plays"))
+}
+
+/// Commands in ```` ```sh ```` blocks, without comments.
+fn shell_commands(text: &str) -> Vec<&str> {
+    let mut commands = Vec::new();
+    let mut is_shell = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            is_shell = line == "```sh";
+        } else if is_shell {
+            commands.push(line.split_once(" #").map_or(line, |(command, _)| command).trim());
+        }
+    }
+    commands
+}
+
+/// A hundred viewers of the test card, and one more that stops reading, which harms nobody.
+fn soak(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
+    let seconds = if full { "60" } else { "10" };
+    let mut serve = workspace.command(workspace.target.join("release/lenscast"));
+    serve.args("serve --listen 127.0.0.1:0 --udp-port 0 --open --state-dir".split(' '));
+    serve.arg(empty_directory(workspace, "soak-state")?);
+    let server = Server::start(&mut serve, START)?;
+    let url = server.urls().first().context("the server prints no URL")?;
+    let mut viewers = workspace.command(workspace.target.join("debug/viewers"));
+    viewers.arg(url).args("--count 100 --transport mixed --stalled 1 --seconds".split(' '));
+    run(viewers.args([seconds, "--server-pid", &server.id().to_string()]))?;
+    server.interrupt()?;
+    Ok(format!("100 viewers for {seconds} s"))
+}
+
+/// The binary for everywhere: nothing of this system is needed to run it.
+fn static_binary(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        bail!("the static binary is built on Linux on x86_64 only");
+    }
+    // Into the same target directory: what runs in the compiler is there already.
+    let mut build = workspace.cargo("build --release --locked -p lenscast --target");
+    run(build.arg(STATIC_TARGET).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    let binary = workspace.target.join(STATIC_TARGET).join("release/lenscast");
+    let headers = output(
+        Command::new("readelf").args(["--wide", "--program-headers", "--dynamic"]).arg(&binary),
+    )?;
+    for needs in ["INTERP", "(NEEDED)"] {
+        if let Some(line) = headers.lines().find(|line| line.contains(needs)) {
+            bail!("{} is not static: {}", binary.display(), line.trim());
+        }
+    }
+    run(Command::new(&binary).arg("--version"))?;
+    let mut players = workspace.cargo("nextest run --workspace --locked --profile interop");
+    players.env("LENSCAST_BINARY", &binary);
+    if !full {
+        players.args(["-E", "test(live::probe)"]);
+    }
+    nextest(&mut players)?;
+    let megabytes = fs::metadata(&binary)?.len() as f64 / 1e6;
+    Ok(format!("{megabytes:.1} MB, needs nothing"))
+}
+
+/// Runs nextest; its last line but one, `Summary […]`, is what there is to say.
+fn nextest(command: &mut Command) -> anyhow::Result<String> {
+    let summary = run_marking(command, "Summary [")?.pop().context("nextest has no summary")?;
+    Ok(summary.split_once("] ").map_or("", |(_, summary)| summary).to_owned())
+}
+
+fn empty_directory(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
+    let path = workspace.target.join("tmp").join(name);
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path)
+}
+
+const SERVE: &str = "cargo run --release";
+const TEST: &str = "cargo xtask test --install";
+const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// There is nothing left to build.
+const BUILD_AND_START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_those_in_shell_blocks() {
+        let text =
+            "cargo a\n```text\ncargo b\n```\n```sh\ncargo c  # why\n\nx '#1'\n```\ncargo d\n";
+        assert_eq!(shell_commands(text), ["cargo c", "", "x '#1'"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! `cargo xtask test`: the stages, one after the other, and how long each took.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::{
+    stages::{self, Name, Stage},
+    tools,
+    workspace::Workspace,
+};
+
+/// What `cargo xtask test` is asked.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Install what is missing: packages by apt-get, cargo-nextest by cargo, PyAV into target/
+    #[arg(long)]
+    install: bool,
+    /// Take the long form of what has one: more viewers' minutes, more random cases
+    #[arg(long)]
+    full: bool,
+    /// Run this stage alone; may be given several times
+    #[arg(long, value_name = "STAGE", value_enum)]
+    only: Vec<Name>,
+}
+
+/// Runs the stages.
+///
+/// # Errors
+///
+/// When something is missing, before any work; else when a stage failed, after all that can run
+/// without it.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let chosen = |stage: &&Stage| arguments.only.is_empty() || arguments.only.contains(&stage.name);
+    let chosen: Vec<&Stage> = stages::ALL.iter().filter(chosen).collect();
+    let names: Vec<Name> = chosen.iter().map(|stage| stage.name).collect();
+    let mut table = Table::default();
+    if arguments.install {
+        heading("install");
+    }
+    let settled = tools::settle(workspace, &names, arguments.install);
+    if arguments.install {
+        let took = begin.elapsed();
+        table.rows.push(Row { name: "install".to_owned(), took, outcome: Outcome::of(&settled) });
+    }
+    if let Err(error) = settled {
+        print!("{table}");
+        return Err(error);
+    }
+    let mut failures = Vec::new();
+    for stage in chosen {
+        let name = stage.name.to_string();
+        if failures.iter().any(|failed| stage.name.is_void_without(*failed)) {
+            let outcome = Outcome::NotRun;
+            table.rows.push(Row { name, took: Duration::ZERO, outcome });
+            continue;
+        }
+        heading(&name);
+        let from = Instant::now();
+        let result =
+            (stage.run)(workspace, arguments.full).with_context(|| format!("stage {}", stage.name));
+        if let Err(error) = &result {
+            eprintln!("xtask: {error:#}");
+            failures.push(stage.name);
+        }
+        let outcome = Outcome::of(&result);
+        table.rows.push(Row { name, took: from.elapsed(), outcome });
+    }
+    println!("\n{table}");
+    if !failures.is_empty() {
+        let failures: Vec<String> = failures.iter().map(Name::to_string).collect();
+        bail!("failed: {}", failures.join(", "));
+    }
+    println!("everything passed");
+    Ok(())
+}
+
+fn heading(name: &str) {
+    println!("\n──── {name} ────");
+}
+
+/// Where the time went.
+#[derive(Default)]
+struct Table {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: String,
+    took: Duration,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Passed(String),
+    Failed,
+    NotRun,
+}
+
+impl Outcome {
+    fn of(result: &anyhow::Result<impl Summary>) -> Self {
+        match result {
+            Ok(summary) => Self::Passed(summary.summary()),
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// What there is to say of a success, in a few words.
+trait Summary {
+    fn summary(&self) -> String;
+}
+
+impl Summary for () {
+    fn summary(&self) -> String {
+        String::new()
+    }
+}
+
+impl Summary for String {
+    fn summary(&self) -> String {
+        self.clone()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<12} {:>8}", "stage", "seconds")?;
+        for Row { name, took, outcome } in &self.rows {
+            let outcome = match outcome {
+                Outcome::Passed(summary) => format!("ok    {summary}"),
+                Outcome::Failed => "FAILED".to_owned(),
+                Outcome::NotRun => "not run".to_owned(),
+            };
+            writeln!(f, "{name:<12} {:>8.1}  {}", took.as_secs_f64(), outcome.trim_end())?;
+        }
+        let total: Duration = self.rows.iter().map(|row| row.took).sum();
+        writeln!(f, "{:<12} {:>8.1}", "total", total.as_secs_f64())
+    }
+}
