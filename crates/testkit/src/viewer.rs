@@ -17,6 +17,7 @@
 //! It is no player: it never reconnects, forgives nothing, and stops at the first refusal.
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     io,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -239,6 +240,19 @@ async fn play(
         reception.fault("packets came before the reply to PLAY".to_owned());
     }
     Ok((media, reception, played))
+}
+
+/// When each of `count` viewers joins: evenly over `span`, each somewhere within its share of it. Even
+/// steps would fall into step with the keyframes that the joining itself brings about.
+pub fn join_times(count: usize, span: Duration) -> impl Iterator<Item = Duration> {
+    let share = span.div_f64(count.max(1) as f64);
+    (0..count).map(move |number| {
+        // The same in each run.
+        let mut hasher = DefaultHasher::new();
+        number.hash(&mut hasher);
+        let within = hasher.finish() as f64 / u64::MAX as f64;
+        share.mul_f64(number as f64 + within)
+    })
 }
 
 async fn resolve(url: &Url) -> Result<SocketAddr, Error> {

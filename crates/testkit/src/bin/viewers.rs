@@ -34,7 +34,7 @@ struct Arguments {
     /// Further viewers that play over TCP and then never read again
     #[arg(long, default_value_t = 0)]
     stalled: usize,
-    /// Let the viewers join evenly over this time, as 5s or 500ms
+    /// Let the viewers join one by one over this time, as 5s or 500ms
     #[arg(long, default_value = "1s", value_parser = duration)]
     join_over: Duration,
     /// Log in as NAME:PASSWORD
@@ -98,11 +98,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         duration: Duration::from_secs_f64(arguments.seconds),
     };
     let begin = Instant::now();
-    let spacing = arguments.join_over.div_f64(arguments.count.max(1) as f64);
-    let watching = (0..arguments.count).map(|number| {
+    let joins = viewer::join_times(arguments.count, arguments.join_over);
+    let watching = joins.enumerate().map(|(number, after)| {
         let config = config(arguments.transport.of_viewer(number));
         async move {
-            sleep_until((begin + spacing.mul_f64(number as f64)).into()).await;
+            sleep_until((begin + after).into()).await;
             viewer::watch(&config).await
         }
     });
