@@ -30,7 +30,7 @@ use crate::{
         fanout::{Fanout, Viewer},
         interleaved::Outbox,
     },
-    sessions::ConnectionId,
+    sessions::{ConnectionId, Link},
     shared::Shared,
 };
 
@@ -104,7 +104,7 @@ struct Connection<R, W, Trust> {
     outbox: Outbox,
     viewers: Viewers,
     /// Viewers by UDP that start once the reply to their PLAY has been written.
-    starting: Vec<(Fanout, Box<Viewer>)>,
+    starting: Vec<(SessionId, Fanout, Box<Viewer>)>,
     closing: Option<End>,
     /// When a byte last came in.
     heard: Instant,
@@ -148,9 +148,7 @@ where
                 self.closing = Some(End::StreamEnded);
             }
             if self.outbox.urgent_len() == 0 {
-                for (fanout, viewer) in self.starting.drain(..) {
-                    fanout.add(*viewer);
-                }
+                self.start_udp();
                 if let Some(end) = self.closing.take() {
                     return end;
                 }
@@ -235,11 +233,28 @@ where
         match then {
             Then::Nothing | Then::StopInterleaved { .. } => {}
             Then::StartInterleaved(viewer) => self.viewers.start(*viewer, &mut self.outbox),
-            Then::StartUdp(fanout, viewer) => self.starting.push((fanout, viewer)),
+            Then::StartUdp(session, fanout, viewer) => {
+                self.starting.push((session, fanout, viewer));
+            }
             Then::Close => self.closing = Some(End::Refused),
         }
         if self.queue.control().is_some_and(|control| control.is_trusted()) {
             self.context.stranger = None;
+        }
+    }
+
+    /// Viewers whose session was stopped or has ended meanwhile do not start: nothing would stop
+    /// them again.
+    fn start_udp(&mut self) {
+        for (session, fanout, viewer) in self.starting.drain(..) {
+            // Locked until the viewer is handed over: it can only be stopped after that.
+            let mut table = self.context.shared.sessions.lock();
+            if let Some(session) = table.any_session(session)
+                && let Link::Udp(link) = &session.link
+                && link.viewer == Some(viewer.id)
+            {
+                fanout.add(*viewer);
+            }
         }
     }
 
@@ -288,6 +303,8 @@ where
             End::Shutdown => self.viewers.stop_all(&mut self.outbox),
             _ => self.outbox.abandon_picture(),
         }
+        // Over UDP a session goes on, whether or not the reply to its PLAY could be read.
+        self.start_udp();
         let sessions = &self.context.shared.sessions;
         match self.queue.abandon() {
             Some(mut control) => control.disconnected(&end.to_string()),

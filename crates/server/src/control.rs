@@ -65,8 +65,8 @@ pub enum Then {
         /// Whether the stream is over for the client (RTCP BYE), or only paused.
         goodbye: bool,
     },
-    /// Send a stream by UDP.
-    StartUdp(Fanout, Box<Viewer>),
+    /// Send this session's stream by UDP, unless it has been stopped meanwhile.
+    StartUdp(SessionId, Fanout, Box<Viewer>),
     /// Close the connection.
     Close,
 }

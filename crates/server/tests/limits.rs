@@ -3,6 +3,8 @@
 
 use std::{
     future::Future,
+    iter,
+    net::UdpSocket,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -179,6 +181,38 @@ fn replies_that_are_not_read_are_not_added_to() {
     });
 }
 
+/// A viewer by UDP begins once the client can have read the reply to its PLAY. Stopped before, it
+/// must never begin: nothing would ever stop it again.
+#[test]
+fn a_viewer_that_is_stopped_before_it_begins_never_begins() {
+    in_virtual_time(async {
+        let server = Server::start(&Setup { udp: true, ..Setup::default() });
+        for stop in ["PAUSE", "TEARDOWN"] {
+            let (mut client, port) = Client::over_udp(&server).await;
+            client.say_unread(&["PLAY", stop]).await;
+            client.take().await;
+            let replies = String::from_utf8(client.received.clone()).expect("text");
+            assert_eq!(replies.matches("RTSP/1.0 200 OK\r\n").count(), 5, "{stop}: {replies}");
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(rtp_packets(&port), 0, "{stop}");
+        }
+    });
+}
+
+/// A session over UDP outlives its connection, and then must not play without a viewer.
+#[test]
+fn a_viewer_begins_though_its_connection_is_lost_before_the_reply() {
+    in_virtual_time(async {
+        let server = Server::start(&Setup { udp: true, ..Setup::default() });
+        let (mut client, port) = Client::over_udp(&server).await;
+        client.say_unread(&["PLAY"]).await;
+        assert_eq!(rtp_packets(&port), 0, "the reply has not been read yet");
+        client.leave().await;
+        sleep(Duration::from_secs(1)).await;
+        assert!(rtp_packets(&port) > 20);
+    });
+}
+
 #[test]
 fn who_reads_no_replies_at_all_is_closed() {
     in_virtual_time(async {
@@ -342,6 +376,27 @@ impl Client {
         Self { stream, connection, session: String::new(), cseq: 0, received: Vec::new() }
     }
 
+    /// Has set up a session over UDP; its pipe holds less than two replies.
+    async fn over_udp(server: &Server) -> (Self, UdpSocket) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        socket.set_nonblocking(true).expect("a socket can");
+        let port = socket.local_addr().expect("bound").port();
+        let mut client = Self::connected(server.connect_with(256));
+        let transport = format!("Transport: RTP/AVP;unicast;client_port={port}-{port}\r\n");
+        assert!(client.ask("SETUP", &transport).await.starts_with("RTSP/1.0 200 "));
+        (client, socket)
+    }
+
+    /// Sends requests whose replies stay with the server, because those to others fill the pipe.
+    async fn say_unread(&mut self, methods: &[&str]) {
+        self.say(&b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n".repeat(3)).await;
+        for method in methods {
+            let head = format!("{method} rtsp://127.0.0.1:8554/cam RTSP/1.0\r\nCSeq: 2\r\n\r\n");
+            self.say(head.as_bytes()).await;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+
     /// The head of the reply to a request for the stream; empty when there is none in time.
     async fn ask(&mut self, method: &str, headers: &str) -> String {
         self.cseq += 1;
@@ -418,6 +473,13 @@ impl Client {
         drop(self.stream);
         self.connection.await.expect("no panic");
     }
+}
+
+/// How many have come.
+fn rtp_packets(socket: &UdpSocket) -> usize {
+    let mut datagram = [0; 2000];
+    let datagrams = iter::from_fn(|| socket.recv(&mut datagram).ok().map(|_| datagram[1]));
+    datagrams.filter(|packet_type| !(200..=204).contains(packet_type)).count()
 }
 
 /// Whether the RTP packets of channel 0 follow one another.

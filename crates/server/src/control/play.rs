@@ -186,7 +186,7 @@ fn start(session: &mut Session, cursor: Cursor, first: Option<Arc<Picture>>) -> 
                 cursor,
                 counters,
             };
-            Then::StartUdp(link.fanout.clone(), Box::new(viewer))
+            Then::StartUdp(session.machine.id(), link.fanout.clone(), Box::new(viewer))
         }
         Link::Tcp { rtp, rtcp, .. } => Then::StartInterleaved(Box::new(InterleavedViewer {
             session: session.machine.id(),
