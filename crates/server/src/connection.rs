@@ -105,6 +105,8 @@ struct Connection<R, W, Trust> {
     viewers: Viewers,
     /// Viewers by UDP that start once the reply to their PLAY has been written.
     starting: Vec<(SessionId, Fanout, Box<Viewer>)>,
+    /// Why nothing more is read: what was asked before is answered before the connection ends.
+    fatal: Option<Fatal>,
     closing: Option<End>,
     /// When a byte last came in.
     heard: Instant,
@@ -131,6 +133,7 @@ where
             outbox: Outbox::default(),
             viewers: Viewers::new(Arc::clone(&context.shared)),
             starting: Vec::new(),
+            fatal: None,
             closing: None,
             heard: now,
             progress: now,
@@ -140,10 +143,13 @@ where
 
     async fn run(&mut self) -> End {
         loop {
-            if let Err(fatal) = self.parse() {
+            self.parse();
+            self.take_up_requests();
+            if self.queue.is_idle()
+                && let Some(fatal) = self.fatal.take()
+            {
                 return self.fail(fatal);
             }
-            self.take_up_requests();
             if self.viewers.load(&mut self.outbox) {
                 self.closing = Some(End::StreamEnded);
             }
@@ -189,16 +195,16 @@ where
     }
 
     /// Takes requests and `$` frames off the input.
-    fn parse(&mut self) -> Result<(), Fatal> {
-        while self.queue.len() < self.context.shared.limits.pipelined_requests {
-            match self.protocol.receive(&mut self.input, Instant::now().into_std())? {
-                Some(Event::Request(request)) => self.queue.push(Turn::Request(request)),
-                Some(Event::Refused(reply)) => self.queue.push(Turn::Refused(reply)),
-                Some(Event::Interleaved { payload, .. }) => self.hear(&payload),
-                None => break,
+    fn parse(&mut self) {
+        while self.wants_input() {
+            match self.protocol.receive(&mut self.input, Instant::now().into_std()) {
+                Ok(Some(Event::Request(request))) => self.queue.push(Turn::Request(request)),
+                Ok(Some(Event::Refused(reply))) => self.queue.push(Turn::Refused(reply)),
+                Ok(Some(Event::Interleaved { payload, .. })) => self.hear(&payload),
+                Ok(None) => break,
+                Err(fatal) => self.fatal = Some(fatal),
             }
         }
-        Ok(())
     }
 
     /// RTCP from the client.
@@ -260,7 +266,9 @@ where
 
     /// Whether more is to be read: not while the client has too much waiting already.
     fn wants_input(&self) -> bool {
-        self.queue.len() < self.context.shared.limits.pipelined_requests && self.closing.is_none()
+        self.queue.len() < self.context.shared.limits.pipelined_requests
+            && self.fatal.is_none()
+            && self.closing.is_none()
     }
 
     fn deadline(&self) -> Instant {
@@ -278,7 +286,9 @@ where
         if !self.outbox.is_empty() && now >= self.progress + limits.stall_time {
             return Err(End::Stalled);
         }
-        if let Err(fatal) = self.protocol.handle_timeout(now.into_std()) {
+        if self.fatal.is_none()
+            && let Err(fatal) = self.protocol.handle_timeout(now.into_std())
+        {
             return Err(self.fail(fatal));
         }
         let is_silent = now >= self.heard + limits.idle_timeout && self.viewers.is_empty();

@@ -43,6 +43,8 @@ transcripts! {
     mpv_0_35_tcp = "mpv-0.35-tcp.rtsp"
     mpv_0_35_udp_digest = "mpv-0.35-udp-digest.rtsp"
     names_of_a_stream = "names-of-a-stream.rtsp"
+    nonsense_behind_requests = "nonsense-behind-requests.rtsp"
+    nonsense_behind_waiting = "nonsense-behind-waiting.rtsp"
     not_rtsp = "not-rtsp.rtsp"
     old_nonce = "old-nonce.rtsp"
     one_url = "one-url.rtsp"

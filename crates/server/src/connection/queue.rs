@@ -39,6 +39,11 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// Whether nothing waits or is being answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.answering.is_none()
+    }
+
     pub(super) fn push(&mut self, turn: Turn) {
         self.waiting.push_back(turn);
     }
