@@ -149,7 +149,7 @@ async fn play_and_watch(
     milestones.described = started.elapsed();
     let offer = Offer::choose(session.streams(), session.sdp())
         .map_err(|offered| ProbeError::NoVideo { offered: printable(&offered) })?;
-    let failed = |step, error| ProbeError::of_retina(step, &error, target);
+    let failed = |step, error| target.explain(step, &error);
     let late = |step| ProbeError::Timeout {
         step,
         after: options.timeout,
@@ -196,9 +196,9 @@ async fn describe(
         let error = match timeout(options.timeout, Session::describe(url, session_options)).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) if error.status_code().is_some() => {
-                return Err(ProbeError::of_retina(Step::Describe, &error, target));
+                return Err(target.explain(Step::Describe, &error));
             }
-            Ok(Err(error)) => ProbeError::of_retina(Step::Describe, &error, target),
+            Ok(Err(error)) => target.explain(Step::Describe, &error),
             Err(_) => ProbeError::Timeout {
                 step: Step::Describe,
                 after: options.timeout,

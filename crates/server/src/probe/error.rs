@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use super::{first_paragraph, resolve::Target};
-
 /// A request of the conversation.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -136,31 +134,6 @@ impl ProbeError {
     pub(super) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
         let object = serde_json::json!({ "error": self.kind(), "message": self.to_string() });
         writeln!(out, "{object}")
-    }
-
-    /// What a failed request means. A connection that cannot be made is told apart by
-    /// [`Target::diagnose`].
-    pub(super) fn of_retina(step: Step, error: &retina::Error, target: &Target) -> Self {
-        let reason = first_paragraph(error);
-        match error.status_code() {
-            // retina's word for a challenge in a scheme that it does not know.
-            Some(401) if !reason.contains("WWW-Authenticate") => {
-                Self::Unauthorized { with_credentials: target.credentials.is_some() }
-            }
-            Some(404) => Self::NotFound { path: target.url.path().to_owned() },
-            // The answer was fine by its code; what it says is not.
-            None | Some(200..300 | 401) => Self::Protocol { step, reason },
-            Some(status) => {
-                let hint = match status {
-                    403 => ": this user may not watch this stream",
-                    453 | 503 => ": it is at its limit, or its source is not ready",
-                    461 => ": it does not offer this transport; try the other one (--transport)",
-                    301..=305 => ": the stream has moved",
-                    _ => "",
-                };
-                Self::Status { step, status, hint }
-            }
-        }
     }
 }
 

@@ -14,7 +14,10 @@ use retina::client::Credentials;
 use tokio::{net::TcpStream, time::timeout};
 use url::{Host, Url};
 
-use super::error::ProbeError;
+use super::{
+    error::{ProbeError, Step},
+    first_paragraph,
+};
 
 /// A URL taken apart.
 #[derive(Clone, Debug)]
@@ -95,6 +98,31 @@ impl Target {
             url.set_ip_host(address).ok().map(|()| url)
         };
         Ok(addresses.into_iter().filter_map(with_address).collect())
+    }
+
+    /// What a failed request means. A connection that cannot be made is told apart by
+    /// [`Target::diagnose`].
+    pub(super) fn explain(&self, step: Step, error: &retina::Error) -> ProbeError {
+        let reason = first_paragraph(error);
+        match error.status_code() {
+            // retina's word for a challenge in a scheme that it does not know.
+            Some(401) if !reason.contains("WWW-Authenticate") => {
+                ProbeError::Unauthorized { with_credentials: self.credentials.is_some() }
+            }
+            Some(404) => ProbeError::NotFound { path: self.url.path().to_owned() },
+            // The answer was fine by its code; what it says is not.
+            None | Some(200..300 | 401) => ProbeError::Protocol { step, reason },
+            Some(status) => {
+                let hint = match status {
+                    403 => ": this user may not watch this stream",
+                    453 | 503 => ": it is at its limit, or its source is not ready",
+                    461 => ": it does not offer this transport; try the other one (--transport)",
+                    301..=305 => ": the stream has moved",
+                    _ => "",
+                };
+                ProbeError::Status { step, status, hint }
+            }
+        }
     }
 
     /// Why nothing could be had from this server: connects once more to see how far that goes.
