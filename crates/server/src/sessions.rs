@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rtp_packetizer::rtcp::{self, ReceptionReport};
@@ -20,13 +20,11 @@ use rtsp_proto::{
 use smallvec::SmallVec;
 use tracing::{debug, info};
 
-use crate::{
-    egress::{
-        fanout::{Counters, Fanout, ViewerId},
-        udp::Destination,
-    },
-    live::Mount,
-};
+use crate::{egress::fanout::Counters, live::Mount};
+
+mod link;
+
+pub use link::{Port, UdpLink};
 
 /// One client's session.
 #[derive(Debug)]
@@ -71,23 +69,6 @@ pub enum Link {
     },
 }
 
-/// A client's ports, and the viewer that sends to them.
-#[derive(Debug)]
-pub struct UdpLink {
-    /// Where RTP goes.
-    pub rtp: Arc<Destination>,
-    /// Where RTCP goes.
-    pub rtcp: Arc<Destination>,
-    /// Sends the mount's pictures.
-    pub fanout: Fanout,
-    /// Set while playing.
-    pub viewer: Option<ViewerId>,
-    /// Whether anything has come from the client's ports: from then on they are certain.
-    pub heard: bool,
-    /// The first of the ICMP errors since the client was last heard, and their number.
-    pub unreachable: Option<(Instant, u32)>,
-}
-
 /// Names a connection within this process.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
@@ -102,18 +83,12 @@ pub struct Sessions {
 #[derive(Debug, Default)]
 pub struct Table {
     sessions: HashMap<SessionId, Session>,
-    /// The address of each UDP client's RTP and RTCP port.
-    by_address: HashMap<SocketAddr, SessionId>,
+    /// The addresses of each UDP client's RTP and RTCP port. Several clients may name the same, as
+    /// behind one address translator: it cannot be known whose a datagram from there is.
+    by_address: HashMap<SocketAddr, Owners>,
 }
 
-/// Which of a client's two ports a datagram came from, or was sent to.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Port {
-    /// RTP.
-    Rtp,
-    /// RTCP.
-    Rtcp,
-}
+type Owners = SmallVec<[SessionId; 2]>;
 
 impl Sessions {
     /// The table, for as long as the guard lives: never across an await.
@@ -121,19 +96,19 @@ impl Sessions {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A datagram from a client: any at all keeps its session alive; reports are remembered.
+    /// A datagram from a client: any at all keeps its session alive; reports are remembered. `port`
+    /// is the one of ours that it came to.
     pub fn datagram(&self, from: SocketAddr, port: Port, payload: &[u8], now: Instant) {
         let mut table = self.lock();
-        let Some(id) = table.by_address.get(&from).copied().or_else(|| table.latch(from, port))
-        else {
-            return;
-        };
-        if let Some(session) = table.sessions.get_mut(&id) {
-            if let Link::Udp(link) = &mut session.link {
-                link.heard = true;
-                link.unreachable = None;
+        let owners = table.owners(from);
+        let owners = if owners.is_empty() { table.latch(from, port) } else { owners };
+        for id in owners {
+            if let Some(session) = table.sessions.get_mut(&id) {
+                if let Link::Udp(link) = &mut session.link {
+                    link.hear(from);
+                }
+                session.heard(payload, now);
             }
-            session.heard(payload, now);
         }
     }
 
@@ -148,21 +123,20 @@ impl Sessions {
         }
     }
 
-    /// A datagram to `peer` was answered with "unreachable". Repeated for a while, with nothing
-    /// heard in between, the client is gone.
+    /// A datagram to `peer` was answered with "port unreachable". Repeated for a while, with
+    /// nothing heard in between, the client is gone.
     pub fn unreachable(&self, peer: SocketAddr, port: Port, now: Instant) {
         // A client that closes only its RTCP port still watches.
         if port == Port::Rtcp {
             return;
         }
         let mut table = self.lock();
-        let Some(id) = table.by_address.get(&peer).copied() else { return };
-        let Some(session) = table.sessions.get_mut(&id) else { return };
-        let Link::Udp(link) = &mut session.link else { return };
-        let (first, count) = link.unreachable.unwrap_or((now, 0));
-        link.unreachable = Some((first, count + 1));
-        if count + 1 >= UNREACHABLE_COUNT && now - first >= UNREACHABLE_SPAN {
-            table.end(id, "the client's port is closed");
+        for id in table.owners(peer) {
+            let Some(session) = table.sessions.get_mut(&id) else { continue };
+            let Link::Udp(link) = &mut session.link else { continue };
+            if link.rtp.peer() == peer && link.refuse(now) {
+                table.end(id, "the client's port is closed");
+            }
         }
     }
 
@@ -275,18 +249,18 @@ impl Table {
     }
 
     /// Sends the session's packets to these ports. A session that used them before is a leftover of
-    /// a client that is gone, if the same user made it: that one ends.
+    /// a client that is gone, if the same user made it: that one ends. Another user's goes on: who
+    /// ended it could harm a stranger, and both are given what comes from there.
     pub fn link_udp(&mut self, id: SessionId, link: UdpLink) {
-        let addresses = [link.rtp.peer(), link.rtcp.peer()];
+        self.unlink(id, true);
         let Some(user) = self.sessions.get(&id).map(|session| session.user.clone()) else { return };
-        for address in addresses {
-            let before = self.by_address.get(&address).copied().filter(|before| *before != id);
-            if let Some(before) = before
-                && self.session(before, user.as_ref()).is_some()
-            {
-                self.end(before, "another session took its ports");
+        for address in link.addresses() {
+            for before in self.owners(address) {
+                if before != id && self.session(before, user.as_ref()).is_some() {
+                    self.end(before, "another session took its ports");
+                }
             }
-            self.by_address.insert(address, id);
+            self.own(address, id);
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.link = Link::Udp(link);
@@ -295,46 +269,66 @@ impl Table {
 
     /// Forgets the ports of a session and stops its viewer, as before another transport is set up.
     pub fn unlink(&mut self, id: SessionId, goodbye: bool) {
-        self.by_address.retain(|_, owner| *owner != id);
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.stop_udp(goodbye);
-            session.link = Link::None;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.stop_udp(goodbye);
+        if let Link::Udp(link) = std::mem::replace(&mut session.link, Link::None) {
+            self.disown(link.addresses(), id);
         }
     }
 
     /// Ends a session: its viewer gets a BYE, its totals are logged.
     pub fn end(&mut self, id: SessionId, reason: &str) {
-        self.unlink_addresses(id);
         let Some(mut session) = self.sessions.remove(&id) else { return };
         session.stop_udp(true);
+        if let Link::Udp(link) = &session.link {
+            self.disown(link.addresses(), id);
+        }
         session.log_end(reason);
     }
 
-    fn unlink_addresses(&mut self, id: SessionId) {
-        self.by_address.retain(|_, owner| *owner != id);
+    fn owners(&self, address: SocketAddr) -> Owners {
+        self.by_address.get(&address).cloned().unwrap_or_default()
+    }
+
+    fn own(&mut self, address: SocketAddr, id: SessionId) {
+        let owners = self.by_address.entry(address).or_default();
+        if !owners.contains(&id) {
+            owners.push(id);
+        }
+    }
+
+    fn disown(&mut self, addresses: impl IntoIterator<Item = SocketAddr>, id: SessionId) {
+        for address in addresses {
+            let Some(owners) = self.by_address.get_mut(&address) else { continue };
+            owners.retain(|owner| *owner != id);
+            if owners.is_empty() {
+                self.by_address.remove(&address);
+            }
+        }
     }
 
     /// A datagram from an address nobody named: behind address translation a client's packets come
-    /// from another port than it said. If exactly one session of that host has not been heard yet,
-    /// it is that one's, and its packets go there from now on.
-    fn latch(&mut self, from: SocketAddr, port: Port) -> Option<SessionId> {
-        let mut candidates = self.sessions.iter().filter(|(_, session)| {
-            matches!(&session.link, Link::Udp(link) if !link.heard && link.rtp.peer().ip() == from.ip())
+    /// from another port than it said. If there is exactly one session of that host which it can
+    /// be from, that session's packets go there from now on.
+    fn latch(&mut self, from: SocketAddr, port: Port) -> Owners {
+        let mut candidates = self.sessions.iter_mut().filter_map(|(id, session)| {
+            let Link::Udp(link) = &mut session.link else { return None };
+            let mut named = link.destination(port).peer();
+            named.set_port(from.port());
+            (named == from && link.may_be_translated(port)).then_some((*id, link))
         });
-        let (Some((&id, session)), None) = (candidates.next(), candidates.next()) else {
-            return None;
+        let (Some((id, link)), None) = (candidates.next(), candidates.next()) else {
+            return Owners::new();
         };
-        let Link::Udp(link) = &session.link else { return None };
-        let destination = match port {
-            Port::Rtp => &link.rtp,
-            Port::Rtcp => &link.rtcp,
-        };
-        let before = destination.peer();
-        debug!(session = %id, %before, now = %from, "the client's port was translated");
-        destination.rebind(from.port());
-        self.by_address.remove(&before);
-        self.by_address.insert(from, id);
-        Some(id)
+        let before = link.addresses();
+        link.follow(port, from);
+        let after = link.addresses();
+        debug!(session = %id, ?before, ?after, "the client's port was translated");
+        self.disown(before, id);
+        for address in after {
+            self.own(address, id);
+        }
+        Owners::from_iter([id])
     }
 }
 
@@ -399,9 +393,8 @@ impl Session {
     }
 }
 
-/// A client whose port answered "unreachable" so often, over so long, is gone. Hosts send at most
-/// about one such message a second.
-const UNREACHABLE_COUNT: u32 = 3;
-const UNREACHABLE_SPAN: Duration = Duration::from_secs(2);
 /// Ticks of the 90 kHz clock, in which jitter is reported.
 const RTP_TICKS_PER_MS: f64 = 90.0;
+
+#[cfg(test)]
+mod tests;

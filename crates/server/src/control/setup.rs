@@ -1,6 +1,6 @@
 //! SETUP (RFC 2326 section 10.4): a transport is chosen, and a session made or changed.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use rtsp_proto::{
     Refusal, Reply, Request, Session as Machine, Status,
@@ -187,19 +187,12 @@ impl Control {
             (ChosenLower::Udp { client_port: (rtp, rtcp), .. }, Some(fanout)) => {
                 let to = |port| {
                     // Only ever the peer's own address: `destination` would let anyone have
-                    // packets sent to a third party.
-                    let peer = SocketAddr::new(self.peer.ip(), port);
+                    // packets sent to a third party. A link-local one with its scope.
+                    let mut peer = self.peer;
+                    peer.set_port(port);
                     Arc::new(Destination::new(peer, Some(self.local.ip())))
                 };
-                let link = UdpLink {
-                    rtp: to(rtp),
-                    rtcp: to(rtcp),
-                    fanout: fanout.clone(),
-                    viewer: None,
-                    heard: false,
-                    unreachable: None,
-                };
-                table.link_udp(id, link);
+                table.link_udp(id, UdpLink::new(to(rtp), to(rtcp), fanout.clone()));
             }
             // Not chosen without a fan-out.
             (ChosenLower::Udp { .. }, None) => {}
