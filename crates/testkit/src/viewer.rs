@@ -125,23 +125,23 @@ pub async fn watch(config: &Config) -> Result<Report, Error> {
     let end = played + config.duration;
     let keep_alive = conversation.session_timeout() / 2;
     let mut next_keep_alive = Instant::now() + keep_alive;
+    let mut is_closed = false;
     loop {
-        tokio::select! {
-            filled = conversation.fill() => {
-                let closed = filled.map_err(Error::io("reading"))? == 0;
-                let now = Instant::now();
-                while let Some(message) = conversation.take()? {
-                    match message {
-                        Message::Frame { channel, payload } => {
-                            media.frame(channel, &payload, now, &mut reception);
-                        }
-                        Message::Response(response) => response.expect_ok("GET_PARAMETER")?,
-                    }
+        // What came in one read with the reply to PLAY is there already.
+        let now = Instant::now();
+        while let Some(message) = conversation.take()? {
+            match message {
+                Message::Frame { channel, payload } => {
+                    media.frame(channel, &payload, now, &mut reception);
                 }
-                if closed {
-                    return Err(Error::Closed("watching"));
-                }
+                Message::Response(response) => response.expect_ok("GET_PARAMETER")?,
             }
+        }
+        if is_closed {
+            return Err(Error::Closed("watching"));
+        }
+        tokio::select! {
+            read = conversation.fill() => is_closed = read.map_err(Error::io("reading"))? == 0,
             received = media.receive(&mut reception) => received.map_err(Error::io("receiving"))?,
             () = sleep_until(next_keep_alive.into()) => {
                 conversation.send("GET_PARAMETER", &[]).await?;
@@ -280,3 +280,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const SMALL_BUFFER: u32 = 1024;
 /// How often to look whether the server has closed.
 const LOOK: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;
