@@ -42,15 +42,15 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let mut table = Table::default();
     if arguments.install {
         heading("install");
-    }
-    let settled = tools::settle(workspace, &names, arguments.install);
-    if arguments.install {
-        let took = begin.elapsed();
-        table.rows.push(Row { name: "install".to_owned(), took, outcome: Outcome::of(&settled) });
-    }
-    if let Err(error) = settled {
-        print!("{table}");
-        return Err(error);
+        let settled = tools::settle(workspace, &names, true);
+        let outcome = Outcome::of(&settled);
+        table.rows.push(Row { name: "install".to_owned(), took: begin.elapsed(), outcome });
+        if let Err(error) = settled {
+            println!("\n{table}");
+            return Err(error);
+        }
+    } else {
+        tools::settle(workspace, &names, false)?;
     }
     let mut failures = Vec::new();
     for stage in chosen {
@@ -97,34 +97,18 @@ struct Row {
 }
 
 enum Outcome {
+    /// With a few words on what was found.
     Passed(String),
     Failed,
     NotRun,
 }
 
 impl Outcome {
-    fn of(result: &anyhow::Result<impl Summary>) -> Self {
+    fn of(result: &anyhow::Result<String>) -> Self {
         match result {
-            Ok(summary) => Self::Passed(summary.summary()),
+            Ok(summary) => Self::Passed(summary.clone()),
             Err(_) => Self::Failed,
         }
-    }
-}
-
-/// What there is to say of a success, in a few words.
-trait Summary {
-    fn summary(&self) -> String;
-}
-
-impl Summary for () {
-    fn summary(&self) -> String {
-        String::new()
-    }
-}
-
-impl Summary for String {
-    fn summary(&self) -> String {
-        self.clone()
     }
 }
 

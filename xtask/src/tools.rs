@@ -9,28 +9,33 @@ use crate::{
     workspace::{Workspace, output, run, succeeds},
 };
 
-/// Returns when everything that `stages` need is there, having installed it if `install`.
+/// Returns when everything that `stages` need is there, having installed it if `install`; says what
+/// was installed.
 ///
 /// # Errors
 ///
 /// The list of what is missing, each with the command that installs it.
-pub(crate) fn settle(workspace: &Workspace, stages: &[Name], install: bool) -> anyhow::Result<()> {
+pub(crate) fn settle(
+    workspace: &Workspace,
+    stages: &[Name],
+    install: bool,
+) -> anyhow::Result<String> {
     let missing = missing(workspace, stages);
     if missing.is_empty() {
-        return Ok(());
+        return Ok("nothing was missing".to_owned());
     }
     if !install {
         bail!("{}\n`cargo xtask test --install` does all of that", list(&missing));
     }
-    for tool in &missing {
-        println!("missing: {}", tool.name);
-    }
+    let names: Vec<&str> = missing.iter().map(|tool| tool.name).collect();
+    let names = names.join(", ");
+    println!("missing: {names}");
     install_all(workspace, &missing)?;
     let missing = self::missing(workspace, stages);
     if !missing.is_empty() {
         bail!("after installing, {}", list(&missing));
     }
-    Ok(())
+    Ok(names)
 }
 
 fn missing(workspace: &Workspace, stages: &[Name]) -> Vec<&'static Tool> {
