@@ -18,7 +18,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout_at},
 };
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info, info_span};
 
 use self::{
     playing::Viewers,
@@ -59,18 +59,22 @@ pub async fn serve<S, Trust>(stream: S, context: Context<Trust>)
 where
     S: AsyncRead + AsyncWrite,
 {
-    let (peer, id) = (context.peer, context.id);
-    debug!(%peer, id = id.0, "connected");
-    let (reader, writer) = tokio::io::split(stream);
-    let mut connection = Connection::new(reader, writer, context);
-    let end = connection.run().await;
-    connection.finish(&end).await;
-    match end {
-        End::Closed => debug!(%peer, id = id.0, "disconnected"),
-        End::Fatal(fatal) => info!(%peer, id = id.0, reason = %fatal, "disconnected"),
-        End::Io(error) => debug!(%peer, id = id.0, %error, "disconnected"),
-        other => info!(%peer, id = id.0, reason = %other, "disconnected"),
-    }
+    let span = info_span!("conn", id = context.id.0, peer = %context.peer);
+    let serve = async {
+        debug!("connected");
+        let (reader, writer) = tokio::io::split(stream);
+        let mut connection = Connection::new(reader, writer, context);
+        let end = connection.run().await;
+        connection.finish(&end).await;
+        // What a stranger does is worth a line only to who looks for it.
+        let is_stranger = connection.context.stranger.is_some();
+        match end {
+            End::Closed | End::Io(_) => debug!(reason = %end, "disconnected"),
+            _ if is_stranger => debug!(reason = %end, "disconnected"),
+            _ => info!(reason = %end, "disconnected"),
+        }
+    };
+    serve.instrument(span).await;
 }
 
 /// Why a connection is over.
@@ -84,6 +88,8 @@ enum End {
     Io(#[from] io::Error),
     #[error("idle")]
     Idle,
+    #[error("no login in time")]
+    NoLogin,
     #[error("stalled: the client has stopped reading")]
     Stalled,
     #[error("too many failed logins")]
@@ -108,6 +114,7 @@ struct Connection<R, W, Trust> {
     /// Why nothing more is read: what was asked before is answered before the connection ends.
     fatal: Option<Fatal>,
     closing: Option<End>,
+    opened: Instant,
     /// When a byte last came in.
     heard: Instant,
     /// When the client last took a byte, or there was none for it.
@@ -127,7 +134,7 @@ where
         Self {
             reader,
             writer,
-            input: BytesMut::new(),
+            input: BytesMut::with_capacity(INPUT),
             protocol: rtsp_proto::Connection::new(limits, now.into_std()),
             queue: Queue::new(control),
             outbox: Outbox::default(),
@@ -135,6 +142,7 @@ where
             starting: Vec::new(),
             fatal: None,
             closing: None,
+            opened: now,
             heard: now,
             progress: now,
             context,
@@ -277,7 +285,11 @@ where
         let stall = (!self.outbox.is_empty()).then(|| self.progress + limits.stall_time);
         // A session of this connection may end any time: looked at now and then, not watched.
         let idle = (self.heard + limits.idle_timeout).max(Instant::now() + IDLE_CHECK);
-        [protocol, stall, self.viewers.next_report()].into_iter().flatten().fold(idle, Instant::min)
+        let login = self.context.stranger.as_ref().map(|_| self.opened + limits.login_time);
+        [protocol, stall, login, self.viewers.next_report()]
+            .into_iter()
+            .flatten()
+            .fold(idle, Instant::min)
     }
 
     fn handle_timeout(&mut self) -> Result<(), End> {
@@ -290,6 +302,9 @@ where
             && let Err(fatal) = self.protocol.handle_timeout(now.into_std())
         {
             return Err(self.fail(fatal));
+        }
+        if self.context.stranger.is_some() && now >= self.opened + limits.login_time {
+            return Err(End::NoLogin);
         }
         let is_silent = now >= self.heard + limits.idle_timeout && self.viewers.is_empty();
         if is_silent && self.queue.control().is_some_and(|control| !control.has_sessions()) {
@@ -351,6 +366,8 @@ pub async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
+/// Bytes read at once, as a rule: a request is a few hundred.
+const INPUT: usize = 4096;
 /// How long a client may take for the last bytes, and to close its side.
 const FAREWELL: Duration = Duration::from_millis(300);
 const IDLE_CHECK: Duration = Duration::from_secs(1);

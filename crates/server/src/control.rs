@@ -10,7 +10,7 @@ use rtsp_proto::{
     auth::{Accepted, Attempt, Denial, UserName},
     header::SessionId,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::{
@@ -37,6 +37,8 @@ pub struct Control {
     /// The address of ours that the client came to, canonical.
     local: SocketAddr,
     accepted: Accepted,
+    /// Whether anybody has logged in here.
+    is_trusted: bool,
     failed_logins: u32,
     /// Sessions made on this connection, the newest last; some may have ended since.
     own: Vec<SessionId>,
@@ -86,7 +88,8 @@ impl Control {
         local: SocketAddr,
     ) -> Self {
         let (accepted, own) = (Accepted::new(), Vec::new());
-        Self { shared, connection, peer, local, accepted, failed_logins: 0, own }
+        let is_trusted = shared.gate.is_open();
+        Self { shared, connection, peer, local, accepted, is_trusted, failed_logins: 0, own }
     }
 
     /// Answers a request.
@@ -100,13 +103,13 @@ impl Control {
         match answer {
             Ok(answer) => answer,
             Err(Refused::With(refusal)) => Reply::refuse(request, &refusal).into(),
-            Err(Refused::Denied(denial)) => self.deny(request, &denial),
+            Err(Refused::Denied(denial)) => self.deny(request, &denial).await,
         }
     }
 
     /// Whether nobody needs to log in, or somebody has on this connection.
     pub fn is_trusted(&self) -> bool {
-        self.shared.gate.is_open() || self.accepted.user().is_some()
+        self.is_trusted
     }
 
     /// Whether a session made on this connection is still alive.
@@ -188,18 +191,28 @@ impl Control {
     /// The stream a request names, if `user` may watch it.
     fn stream(&self, target: &Target, user: Option<&UserName>) -> Result<Stream, Refused> {
         let Some(stream) = self.shared.streams.find(target.stream()) else {
-            let mut names: Vec<_> = self.shared.streams.iter().map(|s| s.mount.name()).collect();
+            let mut names: Vec<_> = self
+                .shared
+                .streams
+                .iter()
+                .filter(|stream| self.may_watch(stream, user))
+                .map(|stream| stream.mount.name())
+                .collect();
             names.sort_unstable();
             let detail =
                 format!("no stream \"{}\"; there is {}", target.stream(), names.join(", "));
             return Err(Refusal::new(Status::NotFound, detail).into());
         };
-        let kept_for = stream.mount.identity().users.as_deref();
-        if !self.shared.gate.access.allows(user.map(UserName::as_str), kept_for) {
+        if !self.may_watch(stream, user) {
             let detail = "this user may not watch this stream";
             return Err(Refusal::new(Status::Forbidden, detail).into());
         }
         Ok(stream.clone())
+    }
+
+    fn may_watch(&self, stream: &Stream, user: Option<&UserName>) -> bool {
+        let kept_for = stream.mount.identity().users.as_deref();
+        self.shared.gate.access.allows(user.map(UserName::as_str), kept_for)
     }
 
     /// Waits until the stream can be described.
@@ -235,33 +248,54 @@ impl Control {
             uri: request.uri(),
             authorization: request.authorization(),
         };
-        // A session that another connection goes on with brings the nonces it was made with, and
-        // learns what they have been used for.
         let named = request.session().and_then(|session| session.id());
         let mut sessions = shared.sessions.lock();
-        let mut session = named.and_then(|id| sessions.any_session(id));
+        let session = named.and_then(|id| sessions.any_session(id));
+        // The nonces a session was made with stay good for it, on whatever connection, and what
+        // they have been used for is remembered with it. They are good for nothing else.
+        let mut accepted = self.accepted.clone();
         if let Some(session) = &session {
-            self.accepted.learn(&session.accepted);
+            accepted.learn(&session.accepted);
         }
-        match authenticator.check(&attempt, &mut self.accepted, accounts, now) {
+        match authenticator.check(&attempt, &mut accepted, accounts, now) {
             Ok(user) => {
-                if let Some(session) = session.as_mut().filter(|s| s.user.as_ref() == Some(&user)) {
-                    session.accepted.learn(&self.accepted);
+                self.is_trusted = true;
+                match session {
+                    Some(session) if session.user.as_ref() == Some(&user) => {
+                        session.accepted.learn(&accepted);
+                        // For requests that name no session, if it would do without one.
+                        let _ = authenticator.check(&attempt, &mut self.accepted, accounts, now);
+                    }
+                    Some(_) => {}
+                    None => self.accepted = accepted,
                 }
                 Ok(Some(user))
             }
-            // Some NVRs leave the header away in keep-alives.
-            Err(Denial::Missing) if self.accepted.user().is_some() => {
-                Ok(self.accepted.user().cloned())
+            // Some NVRs leave the header away once they play: for what harms nobody, that is let
+            // pass on the connection that logged in, for a session that was made on it.
+            Err(Denial::Missing) if needs_no_header(request.method()) => {
+                let own = match named {
+                    Some(id) => self.own.contains(&id),
+                    None => !self.own.is_empty(),
+                };
+                let user = self.accepted.user().filter(|_| own);
+                user.cloned().map(Some).ok_or(Refused::Denied(Denial::Missing))
             }
             Err(denial) => Err(Refused::Denied(denial)),
         }
     }
 
-    fn deny(&mut self, request: &Request, denial: &Denial) -> Answer {
+    /// The answer to one who is not let in. It waits when this host has been guessing.
+    async fn deny(&mut self, request: &Request, denial: &Denial) -> Answer {
         if denial.is_guess() {
             self.failed_logins += 1;
-            warn!(peer = %self.peer, reason = %denial, attempts = self.failed_logins, "login refused");
+            let now = Instant::now().into_std();
+            let (attempts, delay) = self.shared.census.guessed(self.peer.ip(), now);
+            // Told at 1, 2, 4, 8 …: guessing must not fill the disk.
+            if attempts.is_power_of_two() {
+                warn!(peer = %self.peer, reason = %denial, attempts, "login refused");
+            }
+            sleep(delay).await;
         }
         let then = if self.failed_logins >= self.shared.limits.failed_logins {
             Then::Close
@@ -308,6 +342,14 @@ impl Control {
             Some(named) => named.id().ok_or_else(|| no_such_session().into()),
             None => self.own.last().copied().ok_or_else(|| no_such_session().into()),
         }
+    }
+}
+
+/// What a connection that has logged in may ask without proving it again.
+const fn needs_no_header(method: Method) -> bool {
+    match method {
+        Method::GetParameter | Method::SetParameter | Method::Pause | Method::Teardown => true,
+        Method::Options | Method::Describe | Method::Setup | Method::Play => false,
     }
 }
 

@@ -11,6 +11,7 @@
 //! ```
 
 pub mod banner;
+pub mod census;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -21,6 +21,16 @@ pub struct Limits {
     /// Connections in all that have not logged in, where logging in is required. Default 128: a
     /// login takes a few milliseconds. Over it: as above. Raising it lets strangers hold more.
     pub unauthenticated: usize,
+    /// Of these, connections from one address. Default 32: a recorder that starts opens one for
+    /// each camera, and logs in at once. Over it: as above. It must stay well below the limit in
+    /// all, or one stranger keeps everyone out.
+    pub unauthenticated_per_address: usize,
+    /// Time in which a connection must log in, where that is required, whatever it sends. Default
+    /// 30 s: a person may be typing a password. Raising it lets strangers stay for longer.
+    pub login_time: Duration,
+    /// Sessions made on one connection. Default 16: a player has one, a proxy few. Over it SETUP
+    /// is answered 453. Raising it lets one client take more of the sessions in all.
+    pub sessions_per_connection: usize,
     /// Sessions in all. Default 1024. Over it SETUP is answered 453. Raising it costs some 2 KiB
     /// each, and the bandwidth.
     pub sessions: usize,
@@ -56,6 +66,9 @@ impl Default for Limits {
             connections: 1024,
             connections_per_address: 256,
             unauthenticated: 128,
+            unauthenticated_per_address: 32,
+            login_time: Duration::from_secs(30),
+            sessions_per_connection: 16,
             sessions: 1024,
             idle_timeout: Duration::from_secs(30),
             session_timeout: Duration::from_secs(60),

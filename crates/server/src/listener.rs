@@ -1,12 +1,6 @@
 //! Accepts connections, and says no to too many.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use nix::libc;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -77,7 +71,6 @@ fn hint(error: &io::Error) -> &'static str {
 
 /// Accepts connections until the server stops, then waits for them to say goodbye.
 pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
-    let census = Arc::new(Census::default());
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -87,7 +80,7 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut shutdown: watch
         };
         match accepted {
             Ok((stream, peer)) => {
-                let serve = serve(stream, peer, Arc::clone(&shared), &census, &shutdown);
+                let serve = serve(stream, peer, Arc::clone(&shared), &shutdown);
                 connections.spawn(serve);
             }
             Err(error) if is_about_one_connection(&error) => debug!(%error, "accept"),
@@ -109,12 +102,11 @@ fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
-    census: &Arc<Census>,
     shutdown: &watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let peer = canonical(peer);
     let local = stream.local_addr().map_or(peer, canonical);
-    let admission = census.admit(peer.ip(), &shared);
+    let admission = shared.census.admit(peer.ip(), !shared.gate.is_open(), &shared.limits);
     let shutdown = shutdown.clone();
     async move {
         match admission {
@@ -124,8 +116,11 @@ fn serve(
                 let context = Context { shared, id, peer, local, shutdown, stranger };
                 connection::serve(stream, context).await;
             }
-            Err(full) => {
-                warn!(%peer, reason = %full, "connection refused");
+            Err((full, refused)) => {
+                // Told at 1, 2, 4, 8 …: a flood of connections is not to be a flood of lines.
+                if refused.is_power_of_two() {
+                    warn!(%peer, reason = %full, refused, "connection refused");
+                }
                 let answer = format!("RTSP/1.0 503 Service Unavailable: {full}\r\n\r\n");
                 let _ = timeout(REFUSAL_TIME, async {
                     stream.write_all(answer.as_bytes()).await?;
@@ -162,89 +157,6 @@ fn is_about_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
-}
-
-/// How many connections there are, and from where.
-#[derive(Debug, Default)]
-struct Census {
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    all: usize,
-    strangers: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-/// Why a connection is not taken in.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum Full {
-    #[error("too many connections")]
-    All,
-    #[error("too many connections from this address")]
-    Address,
-    #[error("too many connections that have not logged in")]
-    Strangers,
-}
-
-impl Census {
-    fn admit(
-        self: &Arc<Self>,
-        peer: IpAddr,
-        shared: &Shared,
-    ) -> Result<(Resident, Option<Stranger>), Full> {
-        let limits = &shared.limits;
-        let is_stranger = !shared.gate.is_open();
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = counts.by_address.get(&peer).copied().unwrap_or(0);
-        if counts.all >= limits.connections {
-            return Err(Full::All);
-        }
-        if here >= limits.connections_per_address {
-            return Err(Full::Address);
-        }
-        if is_stranger && counts.strangers >= limits.unauthenticated {
-            return Err(Full::Strangers);
-        }
-        counts.all += 1;
-        counts.by_address.insert(peer, here + 1);
-        let stranger = is_stranger.then(|| {
-            counts.strangers += 1;
-            Stranger(Arc::clone(self))
-        });
-        Ok((Resident { census: Arc::clone(self), peer }, stranger))
-    }
-}
-
-/// A place among all connections.
-#[derive(Debug)]
-struct Resident {
-    census: Arc<Census>,
-    peer: IpAddr,
-}
-
-impl Drop for Resident {
-    fn drop(&mut self) {
-        let mut counts = self.census.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all -= 1;
-        if let Some(here) = counts.by_address.get_mut(&self.peer) {
-            *here -= 1;
-            if *here == 0 {
-                counts.by_address.remove(&self.peer);
-            }
-        }
-    }
-}
-
-/// A place among the connections that have not logged in.
-#[derive(Debug)]
-struct Stranger(Arc<Census>);
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner).strangers -= 1;
-    }
 }
 
 /// Connections the kernel holds until they are accepted.

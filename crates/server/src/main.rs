@@ -25,15 +25,19 @@ use lenscast::{
 use media::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment = Environment::of_process();
-    if let Err(error) = start_log(&cli, &environment) {
-        eprintln!("lenscast: {error:#}");
-        return ExitCode::FAILURE;
-    }
+    let _flushed_at_exit = match start_log(&cli, &environment) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("lenscast: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     let result = match &cli.command {
         None => serve(&cli.serve, &environment),
         Some(Command::Serve(arguments)) => serve(arguments, &environment),
@@ -50,19 +54,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Logs to standard error; what a person asked for is on standard output.
-fn start_log(cli: &Cli, environment: &Environment) -> anyhow::Result<()> {
+/// Logs to standard error; what a person asked for is on standard output. Lines are dropped rather
+/// than waited for: a standard error that nobody reads must not stop the pictures.
+fn start_log(cli: &Cli, environment: &Environment) -> anyhow::Result<WorkerGuard> {
     let from_environment = environment.log.as_ref().and_then(|log| log.to_str());
     let directives = cli.log.as_deref().or(from_environment).unwrap_or(DEFAULT_LOG);
     let filter = EnvFilter::try_new(directives).with_context(|| {
         format!("{directives:?} is no log level (write error, warn, info, debug or trace)")
     })?;
+    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    Ok(())
+    Ok(guard)
 }
 
 fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()> {

@@ -99,7 +99,7 @@ mod tests {
             "m=video 0 RTP/AVP 96",
             "b=AS:2060",
             "a=rtpmap:96 H264/90000",
-            "a=fmtp:96 packetization-mode=1;profile-level-id=42c01e;\
+            "a=fmtp:96 packetization-mode=1;profile-level-id=42C01E;\
              sprop-parameter-sets=Z0LAHoyNQFAe0A8IhGo=,aM48gA==",
             "a=framerate:29.97",
             "a=x-dimensions:640,480",

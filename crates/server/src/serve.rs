@@ -187,6 +187,7 @@ impl Server {
         if timeout(GOODBYE, goodbye).await.is_err() {
             debug!("not everyone took the goodbye in time");
         }
+        shared.sessions.end_all("the server is stopping");
         if asked { Stopped::Asked } else { Stopped::StreamsEnded(ends) }
     }
 }

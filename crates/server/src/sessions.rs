@@ -170,6 +170,15 @@ impl Sessions {
         }
     }
 
+    /// Ends all sessions.
+    pub fn end_all(&self, reason: &str) {
+        let mut table = self.lock();
+        let all: Vec<_> = table.sessions.keys().copied().collect();
+        for id in all {
+            table.end(id, reason);
+        }
+    }
+
     /// Ends the sessions of a mount that has ended.
     pub fn end_mount(&self, mount: &Arc<Mount>) {
         let mut table = self.lock();

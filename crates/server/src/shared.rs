@@ -13,6 +13,7 @@ use media::Clock;
 use rtsp_proto::auth::Authenticator;
 
 use crate::{
+    census::Census,
     credentials::Access,
     egress::{fanout::Fanout, udp::Ports},
     entropy::Entropy,
@@ -27,6 +28,8 @@ pub struct Shared {
     pub streams: Streams,
     /// The sessions of all clients.
     pub sessions: Sessions,
+    /// The connections of all listeners.
+    pub census: Arc<Census>,
     /// Who may watch.
     pub gate: Gate,
     /// The UDP ports; without them clients are told to use TCP.
@@ -52,7 +55,8 @@ impl Shared {
     ) -> Self {
         let next_connection = AtomicU64::new(0);
         let sessions = Sessions::default();
-        Self { streams, sessions, gate, ports, clock, entropy, limits, next_connection }
+        let census = Arc::default();
+        Self { streams, sessions, census, gate, ports, clock, entropy, limits, next_connection }
     }
 
     /// A number no other connection has.

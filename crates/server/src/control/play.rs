@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rtp_packetizer::{RtpTimestamp, Sequence};
 use rtsp_proto::{
-    Reply, Request, Status,
+    Refusal, Reply, Request, Status,
     auth::UserName,
     header::{Range, RtpInfo, SessionId, rtp_info},
     server::session::{Pause, Play, State, Torn},
@@ -43,12 +43,19 @@ impl Control {
         request: &Request,
         user: Option<&UserName>,
     ) -> Result<Answer, Refused> {
-        let track = target(request)?.track();
+        let target = target(request)?;
+        let track = target.track();
         let id = self.session_id(request)?;
         let mount = {
             let mut table = self.shared.sessions.lock();
             let session = table.session(id, user).ok_or_else(no_such_session)?;
             self.check_link(session)?;
+            // Without a stream named, that of the session is meant.
+            let named = self.shared.streams.find(target.stream());
+            if named.is_some_and(|stream| !Arc::ptr_eq(&stream.mount, &session.mount)) {
+                let detail = "the session is of another stream";
+                return Err(Refusal::new(Status::AggregateOperationNotAllowed, detail).into());
+            }
             match session.machine.state() {
                 State::Ready => Some(Arc::clone(&session.mount)),
                 // Refused below, or playing already: nothing to wait for.
@@ -64,11 +71,13 @@ impl Control {
         let mut table = self.shared.sessions.lock();
         let session = table.session(id, user).ok_or_else(no_such_session)?;
         let play = session.machine.play(track)?;
+        // Somebody else may have started it meanwhile, at another picture.
+        let joined = joined.filter(|_| play == Play::Start);
         let first = joined.as_ref().and_then(|(_, first)| first.as_deref());
         let reply = self.play_reply(request, session, track, first);
-        let then = match (play, joined) {
-            (Play::Start, Some((cursor, first))) => start(session, cursor, first),
-            (Play::Start | Play::AlreadyPlaying, _) => Then::Nothing,
+        let then = match joined {
+            Some((cursor, first)) => start(session, cursor, first),
+            None => Then::Nothing,
         };
         Ok(Answer { reply, then })
     }
@@ -114,7 +123,7 @@ impl Control {
     }
 
     /// A session within a connection can only be steered by that connection.
-    fn check_link(&self, session: &Session) -> Result<(), Refused> {
+    pub(super) fn check_link(&self, session: &Session) -> Result<(), Refused> {
         match session.link {
             Link::Tcp { connection, .. } if connection != self.connection => {
                 Err(no_such_session().into())

@@ -12,6 +12,7 @@ use rtsp_proto::{
     server::session::{LowerKind, State, WhilePlaying},
 };
 use tokio::time::Instant;
+use tracing::info;
 
 use super::{Answer, Control, Refused, no_such_session, target};
 use crate::{
@@ -47,13 +48,15 @@ impl Control {
             }
             None => None,
         };
+        // Refused before anything is given up for it.
+        self.choose(&transports, &stream, &table, named)?;
+        if named.is_none() {
+            self.give_up_idle_sessions(&mut table, &stream, user);
+        }
         let chosen = self.choose(&transports, &stream, &table, named)?;
         let id = match named {
             Some(id) => id,
-            None => {
-                self.give_up_idle_sessions(&mut table, &stream, user);
-                self.new_session(&mut table, &stream, request, user)?
-            }
+            None => self.new_session(&mut table, &stream, request, user)?,
         };
         let lower = match chosen {
             ChosenLower::Udp { .. } => LowerKind::Udp,
@@ -62,6 +65,16 @@ impl Control {
         let Some(session) = table.session(id, user) else { return Err(no_such_session().into()) };
         session.machine.setup(track, lower, target.url(), WhilePlaying::Refuse)?;
         let header = session.machine.header();
+        if named.is_none() {
+            info!(
+                session = %id,
+                stream = stream.mount.name(),
+                user = user.map(UserName::as_str),
+                agent = session.agent.as_deref(),
+                transport = ?lower,
+                "session set up"
+            );
+        }
         self.link(&mut table, id, chosen, &stream);
         let transport =
             Chosen { lower: chosen, ssrc: Some(stream.mount.identity().ssrc.0), source: None };
@@ -84,6 +97,7 @@ impl Control {
             let detail = "a session has one stream; leave the Session header out for another";
             return Err(Refusal::new(Status::AggregateOperationNotAllowed, detail).into());
         }
+        self.check_link(session)?;
         if session.machine.state() == State::Playing {
             let detail = "SETUP while playing; PAUSE or TEARDOWN first";
             return Err(Refusal::new(Status::MethodNotValidInThisState, detail).into());
@@ -103,9 +117,17 @@ impl Control {
         let mut chosen = usable.filter_map(|spec| match spec.lower {
             Lower::Udp { client_port } => {
                 let pair = self.shared.ports.as_ref()?.pair_for(self.peer.ip())?;
+                let (rtp, rtcp) = client_port?;
+                let own_ports = pair.port..=pair.port + 1;
+                // Sent to ourselves, packets would be their own sign of life.
+                if self.peer.ip() == self.local.ip()
+                    && (own_ports.contains(&rtp) || own_ports.contains(&rtcp))
+                {
+                    return None;
+                }
                 stream.fanout.as_ref()?;
                 let server_port = (pair.port, pair.port + 1);
-                Some(ChosenLower::Udp { client_port: client_port?, server_port })
+                Some(ChosenLower::Udp { client_port: (rtp, rtcp), server_port })
             }
             Lower::Tcp { interleaved } => {
                 let taken = table.channels_of(self.connection, named);
@@ -133,6 +155,7 @@ impl Control {
         stream: &Stream,
         user: Option<&UserName>,
     ) {
+        self.own.retain(|id| table.contains(*id));
         self.own.retain(|id| {
             let idle = table.session(*id, user).is_some_and(|session| {
                 Arc::ptr_eq(&session.mount, &stream.mount)
@@ -153,6 +176,10 @@ impl Control {
         user: Option<&UserName>,
     ) -> Result<SessionId, Refused> {
         let limits = &self.shared.limits;
+        if self.own.len() >= limits.sessions_per_connection {
+            let detail = "this connection has all the sessions it may have; TEARDOWN one";
+            return Err(Refusal::new(Status::NotEnoughBandwidth, detail).into());
+        }
         if table.len() >= limits.sessions {
             let detail = "all sessions this server allows are in use";
             return Err(Refusal::new(Status::NotEnoughBandwidth, detail).into());

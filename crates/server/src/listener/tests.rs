@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rtsp_proto::auth::{Authenticator, Config};
 use tokio::{io::AsyncReadExt, time::Instant};
@@ -29,63 +29,6 @@ fn shared(limits: Limits, with_login: bool) -> Arc<Shared> {
 
 fn host(last: u8) -> IpAddr {
     Ipv4Addr::new(192, 0, 2, last).into()
-}
-
-#[test]
-fn connections_in_all_up_to_the_limit() {
-    let shared = shared(Limits { connections: 3, ..Limits::default() }, false);
-    let census = Arc::new(Census::default());
-    let mut residents: Vec<_> =
-        (0..3).map(|last| census.admit(host(last), &shared).expect("up to the limit")).collect();
-    assert_eq!(census.admit(host(3), &shared).unwrap_err(), Full::All);
-    assert_eq!(census.admit(host(0), &shared).unwrap_err(), Full::All);
-    residents.pop();
-    residents.push(census.admit(host(3), &shared).expect("one has left"));
-    assert_eq!(census.admit(host(4), &shared).unwrap_err(), Full::All);
-}
-
-#[test]
-fn connections_of_one_address_up_to_the_limit() {
-    let shared = shared(Limits { connections_per_address: 2, ..Limits::default() }, false);
-    let census = Arc::new(Census::default());
-    let first = census.admit(host(1), &shared).expect("the first");
-    let _second = census.admit(host(1), &shared).expect("the second");
-    assert_eq!(census.admit(host(1), &shared).unwrap_err(), Full::Address);
-    let _other = census.admit(host(2), &shared).expect("another address");
-    drop(first);
-    let _third = census.admit(host(1), &shared).expect("one has left");
-    assert_eq!(census.admit(host(1), &shared).unwrap_err(), Full::Address);
-}
-
-#[test]
-fn strangers_up_to_the_limit_where_one_has_to_log_in() {
-    let limits = Limits { unauthenticated: 2, ..Limits::default() };
-    let census = Arc::new(Census::default());
-    let closed = shared(limits.clone(), true);
-    let (_resident, stranger) = census.admit(host(1), &closed).expect("the first");
-    let second = census.admit(host(2), &closed).expect("the second");
-    assert_eq!(census.admit(host(3), &closed).unwrap_err(), Full::Strangers);
-    // Once it has logged in, or has gone.
-    drop(stranger.expect("a place among strangers"));
-    let third = census.admit(host(3), &closed).expect("one has logged in");
-    assert_eq!(census.admit(host(4), &closed).unwrap_err(), Full::Strangers);
-    drop((second, third));
-    let _fourth = census.admit(host(4), &closed).expect("two have left");
-    assert_eq!(census.counts.lock().unwrap().strangers, 1);
-
-    let census = Arc::new(Census::default());
-    let open = shared(limits, false);
-    let residents: Vec<_> = (0..10).map(|last| census.admit(host(last), &open).unwrap()).collect();
-    assert!(residents.iter().all(|(_, stranger)| stranger.is_none()), "nobody is one");
-}
-
-#[test]
-fn who_has_left_is_forgotten() {
-    let shared = shared(Limits::default(), true);
-    let census = Arc::new(Census::default());
-    drop((0..50).map(|last| census.admit(host(last), &shared)).collect::<Vec<_>>());
-    let counts = census.counts.lock().unwrap();
-    assert_eq!((counts.all, counts.strangers, counts.by_address.len()), (0, 0, 0));
 }
 
 #[test]
