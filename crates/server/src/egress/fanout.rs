@@ -2,9 +2,11 @@
 //!
 //! Each viewer is a cursor into the mount's live log, a pacer and a pair of destinations; the socket
 //! is the only queue. When it is full, the task waits and goes on from the same packet: that is
-//! nobody's fault, and nothing is lost.
+//! nobody's fault, and nothing is lost. When only the device towards one viewer is full, that viewer
+//! waits and the others go on.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,7 +20,7 @@ use rtp_packetizer::rtcp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tracing::{debug, trace};
 
@@ -102,11 +104,19 @@ impl Fanout {
         entropy: Entropy,
     ) -> (Self, JoinHandle<()>) {
         let (commands, received) = mpsc::unbounded_channel();
-        let task = Task { mount, ports, clock, entropy, viewers: Vec::new() };
+        let task = Task {
+            mount,
+            ports,
+            clock,
+            entropy,
+            viewers: Vec::new(),
+            removed_before: VecDeque::new(),
+        };
         (Self { commands }, tokio::spawn(task.run(received)))
     }
 
-    /// Starts sending: a sender report at once, then the viewer's first picture.
+    /// Starts sending: a sender report at once, then the viewer's first picture. A viewer that has
+    /// been removed already does not start; one that is there already is replaced.
     pub fn add(&self, viewer: Viewer) {
         let _ = self.commands.send(Command::Add(Box::new(viewer)));
     }
@@ -138,6 +148,9 @@ struct Task {
     clock: Arc<dyn Clock>,
     entropy: Entropy,
     viewers: Vec<Active>,
+    /// Viewers that were removed before they were added: a session may end on one connection while
+    /// another still writes the reply to its PLAY. The newest few.
+    removed_before: VecDeque<ViewerId>,
 }
 
 struct Active {
@@ -153,6 +166,8 @@ struct Sending {
     next_packet: usize,
     /// Bytes per second.
     rate: u64,
+    /// Since when the device has taken nothing.
+    congested: Option<MediaTime>,
 }
 
 /// A viewer that began with a cached keyframe gets the backlog at twice real time at most.
@@ -181,7 +196,12 @@ impl Task {
         let mut stage = self.mount.stage();
         let mut next_report = Instant::now() + report_interval(&self.entropy);
         let mut wake: Option<MediaTime> = None;
+        let mut over = false;
         loop {
+            if over && wake.is_none() {
+                self.say_goodbye().await;
+                return;
+            }
             let now = self.clock.now();
             let delay = wake.map(|at| at.saturating_since(now)).unwrap_or(FOREVER);
             tokio::select! {
@@ -201,19 +221,19 @@ impl Task {
                     next_report = Instant::now() + report_interval(&self.entropy);
                 }
                 Ok(()) = published.changed() => {}
-                () = tokio::time::sleep(delay) => {}
-                () = ended(&mut stage), if wake.is_none() => {
-                    // The last pictures may have been published since the last look.
-                    self.serve().await;
-                    self.say_goodbye().await;
-                    return;
-                }
+                () = sleep(delay) => {}
+                // The last pictures may have been published since the last look: they go first.
+                () = ended(&mut stage), if !over => over = true,
             }
             wake = self.serve().await;
         }
     }
 
     async fn add(&mut self, viewer: Viewer) {
+        if self.removed_before.contains(&viewer.id) {
+            return;
+        }
+        self.viewers.retain(|active| active.viewer.id != viewer.id);
         let now = self.clock.now();
         let catching_up =
             viewer.first.as_ref().map(|first| CatchUp { joined: now, origin: first.published });
@@ -231,6 +251,10 @@ impl Task {
 
     async fn remove(&mut self, id: ViewerId, goodbye: bool) {
         let Some(at) = self.viewers.iter().position(|active| active.viewer.id == id) else {
+            self.removed_before.push_back(id);
+            if self.removed_before.len() > MOST_REMOVED_BEFORE {
+                self.removed_before.pop_front();
+            }
             return;
         };
         let removed = self.viewers.swap_remove(at);
@@ -244,11 +268,10 @@ impl Task {
     /// Sends whatever may be sent now, and says when to come back for the rest.
     async fn serve(&mut self) -> Option<MediaTime> {
         let mut wake: Option<MediaTime> = None;
-        for served in 0..self.viewers.len() {
+        for (served, active) in self.viewers.iter_mut().enumerate() {
             if served % VIEWERS_PER_TURN == VIEWERS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            let Some(active) = self.viewers.get_mut(served) else { break };
             match active.serve(&self.mount, &self.ports, &*self.clock).await {
                 Progress::Idle => {}
                 Progress::Wait(at) => wake = Some(wake.map_or(at, |sooner| sooner.min(at))),
@@ -286,7 +309,7 @@ impl Active {
         loop {
             let sending = match self.sending.take() {
                 Some(sending) => sending,
-                None => match self.next_picture(mount) {
+                None => match self.next_picture(mount, clock) {
                     Some(sending) => sending,
                     None => return Progress::Idle,
                 },
@@ -320,26 +343,32 @@ impl Active {
             };
             let bytes = batch.bytes().get(run.bytes.clone()).unwrap_or_default();
             match send(&pair.rtp, destination, bytes, Some(run.segment_size)).await {
-                Sent::Whole => self.viewer.counters.sent(run.packets.len(), bytes.len()),
+                Sent::Whole => {
+                    self.viewer.counters.sent(run.packets.len(), bytes.len());
+                    sending.congested = None;
+                }
                 Sent::Unsegmented => {
                     debug!(peer = %destination.peer(), "no segmented sends to this viewer");
                     destination.forgo_segmentation();
                     continue;
                 }
-                Sent::Lost(errno) => {
-                    debug!(peer = %destination.peer(), %errno, packets = run.packets.len(), "refused");
+                Sent::Congested if !is_stuck(&mut sending.congested, now) => {
+                    return Progress::Wait(now + PACE);
+                }
+                refused => {
+                    debug!(
+                        peer = %destination.peer(), ?refused, packets = run.packets.len(), "lost"
+                    );
                     let refused = run.packets.len() as u64;
                     self.viewer.counters.refused.fetch_add(refused, Ordering::Relaxed);
                 }
-                // Waited out by `send`.
-                Sent::Full => continue,
             }
             self.pacer.spend(bytes.len() as u64);
             sending.next_packet = run.packets.end;
         }
     }
 
-    fn next_picture(&mut self, mount: &Mount) -> Option<Sending> {
+    fn next_picture(&mut self, mount: &Mount, clock: &dyn Clock) -> Option<Sending> {
         let picture = match self.viewer.first.take() {
             Some(first) => first,
             None => {
@@ -350,8 +379,24 @@ impl Active {
         };
         let pace = mount.pace();
         let rate = pacer::rate(picture.batch.bytes().len(), pace.interval, pace.bitrate);
-        Some(Sending { picture, next_packet: 0, rate })
+        self.rest(clock.now(), rate, mount.identity().packet_size);
+        Some(Sending { picture, next_packet: 0, rate, congested: None })
     }
+
+    /// Before a picture no more than the burst is free, however long nothing was sent. (Within
+    /// one, time overslept is made up for.)
+    fn rest(&mut self, now: MediaTime, rate: u64, packet_size: usize) {
+        let mut rested = Pacer::new(packet_size, now);
+        if self.pacer.allowance(now, rate) > rested.allowance(now, rate) {
+            self.pacer = rested;
+        }
+    }
+}
+
+/// Whether a device has taken nothing for so long that waiting on makes no sense.
+fn is_stuck(congested: &mut Option<MediaTime>, now: MediaTime) -> bool {
+    let since = *congested.get_or_insert(now);
+    now.saturating_since(since) > CONGESTION
 }
 
 /// Time between two sender reports: five seconds on average, from half to one and a half of that,
@@ -371,7 +416,7 @@ fn pair_for<'a>(ports: &'a Ports, destination: &Destination) -> Option<&'a Pair>
     ports.pair_for(destination.peer().ip())
 }
 
-/// Sends, waiting for room in the socket's buffer as long as that takes.
+/// Sends, waiting for room in the socket's buffer as long as that takes: never [`Sent::Full`].
 async fn send(
     endpoint: &Endpoint,
     destination: &Destination,
@@ -380,11 +425,8 @@ async fn send(
 ) -> Sent {
     loop {
         match endpoint.send(destination, bytes, segment) {
-            Sent::Full => {
-                if endpoint.writable().await.is_err() {
-                    return Sent::Full;
-                }
-            }
+            // A millisecond empties no more than a part of the buffer, so no bandwidth is lost.
+            Sent::Full => sleep(PACE).await,
             sent => return sent,
         }
     }
@@ -396,10 +438,17 @@ const MOST_SEGMENTS: usize = 64;
 const MOST_BYTES: usize = 65_507;
 /// The runtime's timer has millisecond steps; finer pacing would only spin.
 const PACE: Duration = Duration::from_millis(1);
+/// A device that takes nothing for so long will not take this picture any more.
+const CONGESTION: Duration = Duration::from_millis(100);
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Viewers served before other tasks of the thread get their turn.
 const VIEWERS_PER_TURN: usize = 64;
+/// More than there are PLAY requests whose replies are being written at any time.
+const MOST_REMOVED_BEFORE: usize = 1024;
 /// "No timer": longer than anyone will wait, and within what the runtime can represent.
 const FOREVER: Duration = Duration::from_secs(86_400);
 const TORN_DOWN: &str = "torn down";
 const STREAM_ENDED: &str = "stream ended";
+
+#[cfg(test)]
+mod tests;

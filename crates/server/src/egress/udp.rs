@@ -4,8 +4,13 @@
 //! Packets leave as segmented sends (`UDP_SEGMENT`, udp(7)) from the address the viewer's RTSP
 //! connection came to (`IP_PKTINFO`, ip(7)). Where segmentation is refused, that one destination
 //! falls back to a send per packet; the others keep it. IP fragmentation stays allowed.
+//!
+//! ICMP errors are asked for (`IP_RECVERR`), to learn which viewers are gone. The kernel reports
+//! each one twice: by failing the *next* send to anyone, and in the error queue, which says whom it
+//! is about. So a failed send is repeated, and the queue is what is believed.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::AsRawFd,
@@ -19,14 +24,15 @@ use nix::{
     errno::Errno,
     libc,
     sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
-        setsockopt, sockopt,
+        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg,
+        sendmmsg, setsockopt, sockopt,
     },
 };
 use rustix::net::{
     self,
     sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery},
 };
+use smallvec::SmallVec;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 use tracing::{debug, info};
@@ -52,10 +58,9 @@ impl Ports {
         let v4 = listen.iter().any(|ip| ip.is_ipv4() || *ip == Ipv6Addr::UNSPECIFIED);
         let only = |v6: bool, unspecified: IpAddr| {
             let mut same = listen.iter().filter(|ip| ip.is_ipv6() == v6);
-            match (same.next(), same.next()) {
-                (Some(one), None) => *one,
-                _ => unspecified,
-            }
+            let one = *same.next().unwrap_or(&unspecified);
+            let serves_more = !v6 && listen.contains(&Ipv6Addr::UNSPECIFIED.into());
+            if serves_more || same.any(|other| *other != one) { unspecified } else { one }
         };
         let v4 = v4.then(|| Pair::bind(only(false, Ipv4Addr::UNSPECIFIED.into()), port));
         let v6 = v6.then(|| Pair::bind(only(true, Ipv6Addr::UNSPECIFIED.into()), port));
@@ -134,15 +139,19 @@ impl Pair {
 #[derive(Debug)]
 pub struct Destination {
     peer: Mutex<SocketAddr>,
-    /// The server's address the viewer knows.
-    source: Option<IpAddr>,
+    /// The server's address the viewer knows; unspecified where the kernel shall choose.
+    source: IpAddr,
     segmented: AtomicBool,
 }
 
 impl Destination {
     /// `peer` and `source` are canonical and of one family; `source` is left to the kernel when
-    /// `None`.
+    /// `None`. A link-local `peer` needs its scope (RFC 4007): without it there is no way there.
     pub fn new(peer: SocketAddr, source: Option<IpAddr>) -> Self {
+        let source = source.unwrap_or(match peer {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        });
         Self { peer: Mutex::new(peer), source, segmented: AtomicBool::new(true) }
     }
 
@@ -172,8 +181,11 @@ impl Destination {
 pub enum Sent {
     /// The kernel took all of it.
     Whole,
-    /// The socket's buffer is full: wait for [`Endpoint::writable`], then send the same again.
+    /// The socket's buffer is full, and so it is for everyone: send the same again a little later.
     Full,
+    /// The queue of the network device on the way to this destination is full (with `IP_RECVERR`
+    /// the kernel says so): send the same again a little later; others may go elsewhere.
+    Congested,
     /// This destination does not take segmented sends: send packet by packet.
     Unsegmented,
     /// It is lost, like any datagram may be; sending again would not help.
@@ -204,24 +216,26 @@ impl Endpoint {
     }
 
     /// Sends `bytes` to `destination`: as one datagram, or cut by the kernel into datagrams of
-    /// `segment` bytes, the last one shorter or equal.
+    /// `segment` bytes, the last one shorter or equal. Never waits.
+    ///
+    /// There is no waiting for the socket to become writable either: the runtime takes the first
+    /// ICMP error for the end of the socket's writing half, and calls it writable ever after.
     pub fn send(&self, destination: &Destination, bytes: &[u8], segment: Option<usize>) -> Sent {
         let segment = segment.filter(|&size| size < bytes.len());
-        let mut retried = false;
+        let mut attempts = 0;
         loop {
-            let result = self
-                .socket
-                .try_io(Interest::WRITABLE, || Ok(self.send_once(destination, bytes, segment)?));
-            let errno = match result {
-                Ok(_) => return Sent::Whole,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Full,
-                Err(error) => Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+            let errno = match self.send_once(destination, bytes, segment) {
+                Ok(()) => return Sent::Whole,
+                Err(errno) => errno,
             };
+            attempts += 1;
             match errno {
-                // An ICMP error about an *earlier* datagram, to anyone, is reported by the next
-                // send. It says nothing about this one.
-                _ if !retried && is_icmp(errno) => retried = true,
+                Errno::EAGAIN => return Sent::Full,
+                Errno::ENOBUFS | Errno::ENOMEM => return Sent::Congested,
                 Errno::EINTR => {}
+                // An ICMP error about *earlier* datagrams, to anyone, is reported by the next send.
+                // It says nothing about this one.
+                _ if is_icmp(errno) && attempts < ATTEMPTS => {}
                 // Too large a segment for the path, or a device without the offload.
                 Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO if segment.is_some() => {
                     return Sent::Unsegmented;
@@ -236,38 +250,37 @@ impl Endpoint {
         destination: &Destination,
         bytes: &[u8],
         segment: Option<usize>,
-    ) -> nix::Result<usize> {
+    ) -> nix::Result<()> {
+        let peer = destination.peer();
         let segment = segment.map(|size| u16::try_from(size).unwrap_or(u16::MAX));
-        let v4 = match destination.source {
-            Some(IpAddr::V4(source)) => Some(packet_info_v4(source)),
-            _ => None,
+        let (info_v4, info_v6);
+        let info = match destination.source {
+            IpAddr::V4(source) => {
+                info_v4 = packet_info_v4(source);
+                ControlMessage::Ipv4PacketInfo(&info_v4)
+            }
+            IpAddr::V6(source) => {
+                info_v6 = packet_info_v6(source);
+                ControlMessage::Ipv6PacketInfo(&info_v6)
+            }
         };
-        let v6 = match destination.source {
-            Some(IpAddr::V6(source)) => Some(packet_info_v6(source)),
-            _ => None,
-        };
-        let mut control = smallvec::SmallVec::<[ControlMessage<'_>; 2]>::new();
-        control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
-        control.extend(v4.as_ref().map(ControlMessage::Ipv4PacketInfo));
-        control.extend(v6.as_ref().map(ControlMessage::Ipv6PacketInfo));
-        let peer = SockaddrStorage::from(destination.peer());
-        let slices = [IoSlice::new(bytes)];
-        sendmsg(self.socket.as_raw_fd(), &slices, &control, MsgFlags::empty(), Some(&peer))
-    }
-
-    /// Waits until a send may succeed.
-    ///
-    /// # Errors
-    ///
-    /// When the runtime is shutting down.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
+        let slices = [[IoSlice::new(bytes)]];
+        let peers = [Some(SockaddrStorage::from(peer))];
+        MESSAGES.with_borrow_mut(|messages| {
+            let mut control = SmallVec::<[ControlMessage<'_>; 2]>::new();
+            control.push(info);
+            control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
+            let message = messages.of(destination.source.is_ipv6(), segment.is_some());
+            let fd = self.socket.as_raw_fd();
+            sendmmsg(fd, message, &slices, peers, control, MsgFlags::empty()).map(|_| ())
+        })
     }
 
     /// Waits for a datagram, and gives its length and where it came from.
     ///
-    /// ICMP errors about datagrams sent earlier are read on the way: each is given to
-    /// `unreachable` with the address that datagram went to.
+    /// ICMP errors about datagrams sent earlier are read meanwhile: for each that says that a port
+    /// is closed, `refused` is given the address. To be called in a loop even where nobody sends
+    /// anything: unread errors fill the buffer that datagrams need.
     ///
     /// # Errors
     ///
@@ -275,23 +288,42 @@ impl Endpoint {
     pub async fn receive(
         &self,
         buffer: &mut [u8],
-        mut unreachable: impl FnMut(SocketAddr),
+        mut refused: impl FnMut(SocketAddr),
     ) -> io::Result<(usize, SocketAddr)> {
         loop {
-            match self.socket.recv_from(buffer).await {
-                Ok((length, from)) => return Ok((length, from)),
+            // Others get their turn, however much arrives.
+            tokio::task::coop::consume_budget().await;
+            self.read_errors(&mut refused);
+            match self.socket.try_recv_from(buffer) {
+                Ok(received) => return Ok(received),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.ready(Interest::READABLE | Interest::ERROR).await?;
+                }
+                // Its entry in the error queue is read next.
                 Err(error) if is_icmp(errno_of(&error)) => {}
                 Err(error) => return Err(error),
-            }
-            while let Some(peer) = self.take_icmp_error() {
-                debug!(%peer, "unreachable");
-                unreachable(peer);
             }
         }
     }
 
-    /// Takes one entry off the socket's error queue: the address a datagram could not reach.
-    fn take_icmp_error(&self) -> Option<SocketAddr> {
+    /// Empties the error queue.
+    fn read_errors(&self, refused: &mut impl FnMut(SocketAddr)) {
+        // "Would block" tells the runtime to wait for the next error.
+        let _ = self.socket.try_io(Interest::ERROR, || -> io::Result<()> {
+            while let Ok(entry) = self.take_error() {
+                if let Some(peer) = entry {
+                    debug!(%peer, "port unreachable");
+                    refused(peer);
+                }
+            }
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+    }
+
+    /// Takes one entry off the error queue: the address of a closed port, or `None` for errors of
+    /// other kinds. Hosts that cannot be reached may be again in a moment, and a packet too large
+    /// for the way (IPv6 routers say so) is no sign of anyone's end.
+    fn take_error(&self) -> nix::Result<Option<SocketAddr>> {
         let mut payload = [0; 1];
         let mut slices = [io::IoSliceMut::new(&mut payload)];
         let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
@@ -300,20 +332,48 @@ impl Endpoint {
             &mut slices,
             Some(&mut space),
             MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
-        )
-        .ok()?;
-        let from_icmp = message.cmsgs().ok()?.any(|control| {
-            matches!(
-                control,
-                ControlMessageOwned::Ipv4RecvErr(..) | ControlMessageOwned::Ipv6RecvErr(..)
-            )
-        });
-        let address = message.address.filter(|_| from_icmp)?;
-        address
-            .as_sockaddr_in()
-            .map(|v4| SocketAddr::from((v4.ip(), v4.port())))
-            .or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port()))))
+        )?;
+        let is_refusal = |control| match control {
+            ControlMessageOwned::Ipv4RecvErr(error, _)
+            | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                error.ee_errno == Errno::ECONNREFUSED as u32
+            }
+            _ => false,
+        };
+        let is_refusal = message.cmsgs().is_ok_and(|mut controls| controls.any(is_refusal));
+        Ok(message.address.filter(|_| is_refusal).and_then(|address| {
+            let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
+        }))
     }
+}
+
+/// The headers of one message of each shape, made once: each send would allocate its own.
+struct Messages([[MultiHeaders<SockaddrStorage>; 2]; 2]);
+
+impl Messages {
+    fn new() -> Self {
+        let message = |space| MultiHeaders::preallocate(1, Some(space));
+        // The kernel wants them filled to the last byte, so that there is one for each shape.
+        Self([
+            [
+                message(nix::cmsg_space!(libc::in_pktinfo)),
+                message(nix::cmsg_space!(libc::in_pktinfo, u16)),
+            ],
+            [
+                message(nix::cmsg_space!(libc::in6_pktinfo)),
+                message(nix::cmsg_space!(libc::in6_pktinfo, u16)),
+            ],
+        ])
+    }
+
+    fn of(&mut self, v6: bool, segmented: bool) -> &mut MultiHeaders<SockaddrStorage> {
+        &mut self.0[usize::from(v6)][usize::from(segmented)]
+    }
+}
+
+thread_local! {
+    static MESSAGES: RefCell<Messages> = RefCell::new(Messages::new());
 }
 
 fn packet_info_v4(source: Ipv4Addr) -> libc::in_pktinfo {
@@ -336,6 +396,9 @@ fn allow_fragmentation(socket: &Socket, v6: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a send may have failed with this because of an ICMP error: what the kernel makes of
+/// "destination unreachable", "packet too big", "time exceeded" and "parameter problem" (icmp(7),
+/// and `icmpv6_err_convert` in the kernel).
 fn is_icmp(errno: Errno) -> bool {
     matches!(
         errno,
@@ -343,9 +406,12 @@ fn is_icmp(errno: Errno) -> bool {
             | Errno::EHOSTUNREACH
             | Errno::ENETUNREACH
             | Errno::EHOSTDOWN
+            | Errno::ENONET
             | Errno::ENOPROTOOPT
+            | Errno::EOPNOTSUPP
             | Errno::EPROTO
-            | Errno::ECONNRESET
+            | Errno::EACCES
+            | Errno::EMSGSIZE
     )
 }
 
@@ -355,5 +421,12 @@ fn errno_of(error: &io::Error) -> Errno {
 
 /// Bytes of send buffer to ask for.
 const SEND_BUFFER: usize = 4 << 20;
+/// How often a datagram is tried while sends fail with ICMP errors about others. A closed port of
+/// this machine answers each datagram at once, so that there may be one error after the other; the
+/// same codes may also mean that there is no route, and then this is what each datagram costs.
+const ATTEMPTS: u32 = 32;
 /// How often an odd port is handed back before giving up on an even one.
 const PAIR_ATTEMPTS: usize = 64;
+
+#[cfg(test)]
+pub(crate) mod tests;
