@@ -18,7 +18,7 @@ use crate::{
     egress::fanout::{Fanout, Viewer},
     live::{Announcement, Stage},
     sdp,
-    sessions::ConnectionId,
+    sessions::{ConnectionId, Link},
     shared::{Shared, Stream},
 };
 
@@ -40,7 +40,8 @@ pub struct Control {
     /// Whether anybody has logged in here.
     is_trusted: bool,
     failed_logins: u32,
-    /// Sessions made on this connection, the newest last; some may have ended since.
+    /// Sessions made on this connection, or gone on with, the newest last; some may have ended
+    /// since.
     own: Vec<SessionId>,
 }
 
@@ -263,6 +264,12 @@ impl Control {
                 match session {
                     Some(session) if session.user.as_ref() == Some(&user) => {
                         session.accepted.learn(&accepted);
+                        // This connection goes on with a session that another one made.
+                        if matches!(session.link, Link::Udp(_))
+                            && !self.own.contains(&session.machine.id())
+                        {
+                            self.own.push(session.machine.id());
+                        }
                         // For requests that name no session, if it would do without one.
                         let _ = authenticator.check(&attempt, &mut self.accepted, accounts, now);
                     }
@@ -272,14 +279,15 @@ impl Control {
                 Ok(Some(user))
             }
             // Some NVRs leave the header away once they play: for what harms nobody, that is let
-            // pass on the connection that logged in, for a session that was made on it.
+            // pass on a connection that has logged in, for a session it has proved to be its own.
             Err(Denial::Missing) if needs_no_header(request.method()) => {
-                let own = match named {
-                    Some(id) => self.own.contains(&id),
-                    None => !self.own.is_empty(),
-                };
-                let user = self.accepted.user().filter(|_| own);
-                user.cloned().map(Some).ok_or(Refused::Denied(Denial::Missing))
+                let own =
+                    self.own.iter().rev().find(|id| {
+                        named.is_none_or(|named| named == **id) && sessions.contains(**id)
+                    });
+                let session = own.and_then(|id| sessions.any_session(*id));
+                let user = session.and_then(|session| session.user.clone());
+                user.map(Some).ok_or(Refused::Denied(Denial::Missing))
             }
             Err(denial) => Err(Refused::Denied(denial)),
         }

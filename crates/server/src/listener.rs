@@ -111,7 +111,7 @@ fn serve(
     async move {
         match admission {
             Ok((_resident, stranger)) => {
-                prepare(&stream);
+                prepare(&stream, shared.limits.stall_time + KERNEL_GRACE);
                 let id = shared.next_connection();
                 let context = Context { shared, id, peer, local, shutdown, stranger };
                 connection::serve(stream, context).await;
@@ -133,10 +133,15 @@ fn serve(
 }
 
 /// Socket options of a connection. None is needed for it to work.
-fn prepare(stream: &TcpStream) {
+fn prepare(stream: &TcpStream, unacknowledged: Duration) {
     // Without it small replies wait for the client's delayed acknowledgement, some 40 ms.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY");
+    }
+    // A client that has stopped reading, or vanished, must not keep the kernel's memory after its
+    // connection has been given up here.
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(unacknowledged)) {
+        debug!(%error, "TCP_USER_TIMEOUT");
     }
     // What the kernel has taken but not sent is a queue nobody can skip: keep it short.
     if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(NOTSENT_LOWAT) {
@@ -163,6 +168,8 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 const BACKLOG: i32 = 1024;
 /// Pause after an accept failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The kernel gives up on a client after the server has: so that the server says why.
+const KERNEL_GRACE: Duration = Duration::from_secs(5);
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// Bytes not yet sent at which the kernel asks for more: a few packets' worth of a 4 Mbit/s stream.
 const NOTSENT_LOWAT: u32 = 64 * 1024;

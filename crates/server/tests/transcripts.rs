@@ -1,12 +1,11 @@
 //! Conversations with the server, played in virtual time: what real clients send, and what they
 //! are known to stumble over. The files say what each is about.
 
-use std::{collections::BTreeSet, fs, future::Future, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use proptest::{collection::vec, prelude::*, sample};
-use support::stage::Stage;
+use support::{in_virtual_time, stage::Stage};
 use testkit::transcript::{Cuts, Pause, Player, Transcript};
-use tokio::runtime::Builder;
 
 mod support;
 
@@ -68,6 +67,7 @@ transcripts! {
     tcp_not_playing = "tcp-not-playing.rtsp"
     tcp_silent = "tcp-silent.rtsp"
     teardown_twice = "teardown-twice.rtsp"
+    header_needed = "header-needed.rtsp"
     theft = "theft.rtsp"
     transports_udp = "transports-udp.rtsp"
     transports = "transports.rtsp"
@@ -139,11 +139,6 @@ fn every_transcript_is_played() {
     let files: BTreeSet<_> =
         files.map(|file| file.expect("a file").file_name().into_string().unwrap()).collect();
     assert_eq!(files, TESTED.iter().map(|file| (*file).to_owned()).collect());
-}
-
-fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
-    let mut builder = Builder::new_current_thread();
-    builder.enable_all().start_paused(true).build().expect("a runtime").block_on(future)
 }
 
 fn directory() -> PathBuf {
