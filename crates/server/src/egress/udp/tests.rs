@@ -54,7 +54,10 @@ pub(crate) fn in_namespace(test: &str, setup: &str) -> bool {
 }
 
 fn client(address: &str) -> Client {
-    let client = Client::bind((address, 0)).unwrap();
+    // With the name of its zone, an IPv6 address is only understood in brackets.
+    let address =
+        if address.contains(':') { format!("[{address}]:0") } else { format!("{address}:0") };
+    let client = Client::bind(address).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     client
 }
@@ -341,6 +344,33 @@ fn segmentation_is_given_up_for_those_it_does_not_reach_and_fragments_do() {
                     assert_eq!(receive(&behind, 1)[0].0, bytes[..1372]);
                     assert!(fragments(fragmented) > before);
                 }
+            },
+        );
+    }
+}
+
+#[test]
+fn a_link_local_client_is_reached_and_told_of_by_its_scope() {
+    let test = "egress::udp::tests::a_link_local_client_is_reached_and_told_of_by_its_scope";
+    if in_namespace(test, "ip addr add fe80::1/64 dev lo nodad") {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
+            async {
+                let ports = Arc::new(Ports::bind(&[EVERYWHERE_V6], 0).unwrap());
+                let mut receiving = Receiving::start(&ports, EVERYWHERE_V6);
+                let pair = ports.pair_for(EVERYWHERE_V6).unwrap();
+                let client = client("fe80::1%1");
+                let SocketAddr::V6(mut address) = client.local_addr().unwrap() else { panic!() };
+                let bytes = pattern(3000);
+                let scoped = destination(&client, "fe80::1");
+                assert_eq!(pair.rtp.send(&scoped, &bytes, Some(1372)), Sent::Whole);
+                assert_eq!(receive(&client, 3).len(), 3);
+                drop(client);
+                provoke(&pair.rtp, address.into(), 1);
+                assert_eq!(receiving.refusals(1).await, [SocketAddr::from(address)]);
+
+                address.set_scope_id(0);
+                let lost = Destination::new(address.into(), Some("fe80::1".parse().unwrap()));
+                assert_eq!(pair.rtp.send(&lost, &bytes, None), Sent::Lost(Errno::EINVAL));
             },
         );
     }

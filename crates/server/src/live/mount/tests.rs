@@ -162,7 +162,8 @@ async fn the_longest_backlog_is_caught_up_without_a_skip() {
     let span = Duration::from_secs(12);
     let mut stream = Stream::new(Start::Cached { span, bytes: 16 << 20 });
     // 40 KB each: 12 s are 12 MB, over what is kept for viewers that only lag.
-    let publish = |stream: &mut Stream, number: u32| stream.publish(number % 300 == 0, 40_000);
+    let publish =
+        |stream: &mut Stream, number: u32| stream.publish(number.is_multiple_of(300), 40_000);
     for number in 0..300 {
         publish(&mut stream, number);
         advance(FRAME).await;
