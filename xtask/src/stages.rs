@@ -3,7 +3,13 @@
 //! One set of flags for all builds of the dev profile, so that nothing is built twice: always the
 //! whole workspace, because a part of it has other features and hence other dependencies.
 
-use std::{fmt, fs, io, net::TcpListener, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fmt, fs, io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -166,19 +172,33 @@ fn shell_commands(text: &str) -> Vec<&str> {
     commands
 }
 
-/// A hundred viewers of the test card, and one more that stops reading, which harms nobody.
+/// A hundred viewers, one more that stops reading and harms nobody, and joins at every phase of the
+/// group of pictures. In full for a minute, and then with a table of what it costs.
 fn soak(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
-    let seconds = if full { "60" } else { "10" };
-    let mut serve = workspace.command(workspace.target.join("release/lenscast"));
+    let release = workspace.target.join("release/lenscast");
+    let mut soak = workspace.cargo("nextest run --workspace --locked --profile soak");
+    soak.env("LENSCAST_BINARY", &release);
+    if full {
+        soak.env("LENSCAST_SOAK_SECONDS", "60");
+    }
+    let summary = nextest(&mut soak)?;
+    if full {
+        cost(workspace, &release)?;
+    }
+    Ok(summary)
+}
+
+fn cost(workspace: &Workspace, release: &Path) -> anyhow::Result<()> {
+    let mut serve = workspace.command(release);
     serve.args("serve --listen 127.0.0.1:0 --udp-port 0 --open --state-dir".split(' '));
     serve.arg(empty_directory(workspace, "soak-state")?);
     let server = Server::start(&mut serve, START)?;
     let url = server.urls().first().context("the server prints no URL")?;
     let mut viewers = workspace.command(workspace.target.join("debug/viewers"));
-    viewers.arg(url).args("--count 100 --transport mixed --stalled 1 --seconds".split(' '));
-    run(viewers.args([seconds, "--server-pid", &server.id().to_string()]))?;
+    viewers.arg(url).args("--count 100 --transport mixed --stalled 1 --seconds 60".split(' '));
+    run(viewers.args(["--server-pid", &server.id().to_string()]))?;
     server.interrupt()?;
-    Ok(format!("100 viewers for {seconds} s"))
+    Ok(())
 }
 
 /// The binary for everywhere: nothing of this system is needed to run it.
