@@ -52,6 +52,7 @@ use std::{fmt, time::Duration};
 pub use packet::Port;
 pub use player::{Cuts, Failure, Pause, Player, World};
 
+mod connection;
 mod packet;
 mod pattern;
 mod player;

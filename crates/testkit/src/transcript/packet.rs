@@ -86,6 +86,14 @@ impl Described {
     }
 }
 
+/// A packet in words, for messages.
+pub(super) fn describe(packet: &[u8]) -> String {
+    match Described::of(packet) {
+        Some(described) => format!("{described:?}"),
+        None => format!("{} bytes {:02x?}", packet.len(), &packet[..packet.len().min(16)]),
+    }
+}
+
 /// A receiver report (RFC 3550 section 6.4.2) about `ssrc`, with nothing lost.
 pub(super) fn receiver_report(ssrc: u32) -> Vec<u8> {
     let mut report = vec![0x81, 201, 0, 7];
