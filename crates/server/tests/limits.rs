@@ -2,7 +2,6 @@
 //! refused, and nobody else notices. Connections are counted by the listener, and tested there.
 
 use std::{
-    future::Future,
     iter,
     net::UdpSocket,
     sync::{
@@ -13,10 +12,9 @@ use std::{
 };
 
 use lenscast::limits::Limits;
-use support::{Server, Setup, source::Source};
+use support::{Server, Setup, in_virtual_time, source::Source};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    runtime::Builder,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -49,6 +47,48 @@ fn as_many_sessions_as_allowed_and_no_more() {
         second.leave().await;
         Client::of(&server).set_up().await;
         drop(third);
+    });
+}
+
+/// Over UDP: one that does not play would give way to the next.
+#[test]
+fn as_many_sessions_of_one_connection_as_allowed() {
+    let limits = Limits { sessions_per_connection: 2, ..Limits::default() };
+    in_virtual_time(async {
+        let server = Server::start(&Setup { limits, udp: true, ..Setup::default() });
+        let mut client = Client::of(&server);
+        let (_sockets, transports): (Vec<_>, Vec<_>) = (0..3).map(|_| udp_transport()).unzip();
+        for transport in &transports[..2] {
+            assert!(client.ask("SETUP", transport).await.starts_with("RTSP/1.0 200 "));
+            assert!(client.ask("PLAY", "").await.starts_with("RTSP/1.0 200 "));
+        }
+        let refused = client.ask("SETUP", &transports[2]).await;
+        assert!(refused.starts_with("RTSP/1.0 453 Not Enough Bandwidth: "), "{refused}");
+        assert_eq!(server.shared.sessions.lock().len(), 2);
+        Client::of(&server).set_up().await;
+        assert!(client.ask("TEARDOWN", "").await.starts_with("RTSP/1.0 200 "));
+        assert!(client.ask("SETUP", &transports[2]).await.starts_with("RTSP/1.0 200 "));
+    });
+}
+
+#[test]
+fn who_does_not_log_in_in_time_is_closed_whatever_it_sends() {
+    let limits = Limits { login_time: Duration::from_secs(12), ..Limits::default() };
+    in_virtual_time(async {
+        let mut setup = Setup { limits, ..Setup::with_user() };
+        setup.schemes.basic = true;
+        let server = Server::start(&setup);
+        let mut stranger = Client::connected(server.connect_as(1 << 16, Some(())));
+        let mut known = Client::connected(server.connect_as(1 << 16, Some(())));
+        known.ask("DESCRIBE", "Authorization: Basic bGVuczpzZWNyZXQ=\r\n").await;
+        sleep(Duration::from_secs(6)).await;
+        assert!(stranger.ask("DESCRIBE", "").await.starts_with("RTSP/1.0 401 "));
+        assert!(known.ask("OPTIONS", "").await.starts_with("RTSP/1.0 200 "));
+        sleep(Duration::from_millis(5_900)).await;
+        assert!(stranger.ask("OPTIONS", "").await.starts_with("RTSP/1.0 200 "));
+        sleep(Duration::from_millis(150)).await;
+        assert_eq!(stranger.rest().await, b"");
+        assert!(known.ask("OPTIONS", "").await.starts_with("RTSP/1.0 200 "));
     });
 }
 
@@ -137,48 +177,52 @@ fn a_viewer_that_stops_reading_is_closed_and_harms_nobody() {
     });
 }
 
+/// The first byte of the first reply goes out. So four replies less one byte are unread, which is
+/// the limit exactly, or just under it, and then a fifth is made.
 #[test]
 fn replies_that_are_not_read_are_not_added_to() {
-    in_virtual_time(async {
-        let options = "OPTIONS * RTSP/1.0\r\nCSeq: 10\r\n\r\n".as_bytes();
+    let reply = in_virtual_time(async {
         let server = Server::start(&Setup::default());
         let mut client = Client::of(&server);
-        client.say(options).await;
-        let reply = client.reply().await.len();
-        let unread_replies = 4 * reply;
-        let limits = Limits { unread_replies, pipelined_requests: 4, ..Limits::default() };
-        let server = Server::start(&Setup { limits, ..Setup::default() });
-        // One byte of room: what is answered stays with the server.
-        let (stream, task) = server.connect_with(1);
-        let (mut reader, mut writer) = tokio::io::split(stream);
-        let requests = 40;
-        let sent = Arc::new(AtomicUsize::new(0));
-        let counter = sent.clone();
-        tokio::spawn(async move {
-            for number in 10..10 + requests {
-                let request = format!("OPTIONS * RTSP/1.0\r\nCSeq: {number}\r\n\r\n");
-                if writer.write_all(request.as_bytes()).await.is_err() {
-                    return;
-                }
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
-            // Keeps the writing side open.
-            sleep(Duration::from_secs(1000)).await;
-        });
-        sleep(Duration::from_secs(5)).await;
-        // Five are answered (the fifth because the first byte of the first has gone out, which
-        // leaves four just under the limit), and four wait.
-        assert_eq!(sent.load(Ordering::Relaxed), 9);
-        // All are answered, in order, once somebody reads.
-        let mut replies = Vec::new();
-        while timeout(Duration::from_secs(1), reader.read_buf(&mut replies)).await.is_ok() {}
-        let replies = String::from_utf8(replies).unwrap();
-        let numbers: Vec<u32> =
-            replies.lines().filter_map(|line| line.strip_prefix("CSeq: ")?.parse().ok()).collect();
-        assert_eq!(numbers, (10..10 + requests).collect::<Vec<_>>());
-        assert_eq!(replies.len(), requests as usize * reply, "{replies}");
-        assert!(!task.is_finished());
+        client.say(b"OPTIONS * RTSP/1.0\r\nCSeq: 10\r\n\r\n").await;
+        client.reply().await.len()
     });
+    for (unread_replies, answered) in [(4 * reply - 1, 4), (4 * reply, 5)] {
+        let limits = Limits { unread_replies, pipelined_requests: 4, ..Limits::default() };
+        let setup = Setup { limits, ..Setup::default() };
+        in_virtual_time(unread_replies_are_bounded(setup, reply, answered));
+    }
+}
+
+async fn unread_replies_are_bounded(setup: Setup, reply: usize, answered: usize) {
+    let server = Server::start(&setup);
+    // One byte of room: what is answered stays with the server.
+    let (stream, connection) = server.connect_with(1);
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let requests = 40;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counter = sent.clone();
+    tokio::spawn(async move {
+        for number in 10..10 + requests {
+            let request = format!("OPTIONS * RTSP/1.0\r\nCSeq: {number}\r\n\r\n");
+            if writer.write_all(request.as_bytes()).await.is_err() {
+                return;
+            }
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        // Keeps the writing side open.
+        sleep(Duration::from_secs(1000)).await;
+    });
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(sent.load(Ordering::Relaxed), answered + setup.limits.pipelined_requests);
+    // All are answered, in order, once somebody reads.
+    let mut replies = Vec::new();
+    while timeout(Duration::from_secs(1), reader.read_buf(&mut replies)).await.is_ok() {}
+    let replies = String::from_utf8(replies).unwrap();
+    let numbers = replies.lines().filter_map(|line| line.strip_prefix("CSeq: ")?.parse().ok());
+    assert_eq!(numbers.collect::<Vec<u32>>(), (10..10 + requests).collect::<Vec<_>>());
+    assert_eq!(replies.len(), requests as usize * reply, "{replies}");
+    assert!(!connection.is_finished());
 }
 
 /// A viewer by UDP begins once the client can have read the reply to its PLAY. Stopped before, it
@@ -378,11 +422,8 @@ impl Client {
 
     /// Has set up a session over UDP; its pipe holds less than two replies.
     async fn over_udp(server: &Server) -> (Self, UdpSocket) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
-        socket.set_nonblocking(true).expect("a socket can");
-        let port = socket.local_addr().expect("bound").port();
+        let (socket, transport) = udp_transport();
         let mut client = Self::connected(server.connect_with(256));
-        let transport = format!("Transport: RTP/AVP;unicast;client_port={port}-{port}\r\n");
         assert!(client.ask("SETUP", &transport).await.starts_with("RTSP/1.0 200 "));
         (client, socket)
     }
@@ -475,6 +516,14 @@ impl Client {
     }
 }
 
+/// A port of a client's own, and the header that names it.
+fn udp_transport() -> (UdpSocket, String) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    socket.set_nonblocking(true).expect("a socket can");
+    let port = socket.local_addr().expect("bound").port();
+    (socket, format!("Transport: RTP/AVP;unicast;client_port={port}-{port}\r\n"))
+}
+
 /// How many have come.
 fn rtp_packets(socket: &UdpSocket) -> usize {
     let mut datagram = [0; 2000];
@@ -504,11 +553,6 @@ fn assert_is_gapless(received: &[u8]) {
 fn assert_within(time: Duration, millis: u64) {
     let expected = Duration::from_millis(millis);
     assert!(time >= expected && time < expected + Duration::from_millis(10), "{time:?}");
-}
-
-fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
-    let mut builder = Builder::new_current_thread();
-    builder.enable_all().start_paused(true).build().expect("a runtime").block_on(future)
 }
 
 const TRANSPORT: &str = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";

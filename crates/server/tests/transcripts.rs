@@ -92,7 +92,11 @@ fn play(file: &str, cuts: Cuts) -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 12,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// However a conversation is cut into pieces, the server says the same, byte for byte.
     #[test]

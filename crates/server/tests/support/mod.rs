@@ -26,6 +26,7 @@ use rtp_packetizer::{RtpTimestamp, Sequence, Ssrc};
 use rtsp_proto::auth::{Authenticator, Config as AuthConfig, Ha1, Realm, Schemes};
 use tokio::{
     io::DuplexStream,
+    runtime::Builder,
     sync::watch,
     task::JoinHandle,
     time::{Instant, interval},
@@ -37,6 +38,12 @@ pub mod stage;
 
 use clock::VirtualClock;
 use source::Source;
+
+/// Runs a test in virtual time, which passes only while there is nothing else to do.
+pub fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().expect("a runtime").block_on(test)
+}
 
 /// What a server is made of.
 #[derive(Clone, Debug)]
