@@ -142,9 +142,8 @@ fn readme(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
     }
     run(&mut workspace.cargo("build --release --locked"))?;
     let state = empty_directory(workspace, "readme-state")?;
-    let mut words = SERVE.split(' ');
-    let mut serve = workspace.command(words.next().context("no command")?);
-    serve.args(words).env("STATE_DIRECTORY", &state);
+    let mut serve = workspace.cargo(SERVE.trim_start_matches("cargo "));
+    serve.env("STATE_DIRECTORY", &state);
     serve.env_remove("LENSCAST_USER").env_remove("LENSCAST_PASSWORD");
     if TcpListener::bind("[::]:8554").is_err() {
         println!("port 8554 is taken here: a free one is used in its place");

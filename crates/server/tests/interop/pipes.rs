@@ -6,9 +6,7 @@ use testkit::server_process::ServerProcess;
 
 use crate::{
     LOGIN, binary,
-    pictures::{
-        CLIP, Clip, GRAY, YUV420P, assert_cyclic, ffmpeg, stamped_numbers, stamped_pictures,
-    },
+    pictures::{Clip, GRAY, YUV420P, assert_cyclic, ffmpeg, stamped_numbers, stamped_pictures},
     player::{Pictures, Player, Transport, Viewing},
     running::Feeder,
 };
