@@ -172,6 +172,21 @@ pub fn is_rtcp(payload: &[u8]) -> bool {
     matches!(payload, [first, 200..=207, ..] if first >> 6 == 2)
 }
 
+/// The SSRC of who sent an RTP or RTCP packet; `None` when it is neither.
+///
+/// ```text
+///  RTP   V=2 … sequence | timestamp | SSRC        RTCP   V=2 … type 192..=223, length | SSRC
+/// ```
+pub fn sender_of(packet: &[u8]) -> Option<Ssrc> {
+    let &[first, packet_type, ..] = packet else { return None };
+    if first >> 6 != 2 {
+        return None;
+    }
+    let at = if PACKET_TYPES.contains(&packet_type) { 4 } else { 8 };
+    let (ssrc, _) = packet.get(at..)?.split_first_chunk()?;
+    Some(Ssrc(u32::from_be_bytes(*ssrc)))
+}
+
 /// The round trip time that a report shows when it arrives at `now_ntp` (RFC 3550 section 6.4.1):
 ///
 /// ```text

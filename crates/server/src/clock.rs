@@ -1,4 +1,5 @@
-//! The clocks of the operating system: the only place of the server that reads them.
+//! The capture clock and civil time, read from the operating system here and nowhere else.
+//! (Deadlines use the runtime's clock, which tests can move.)
 
 use std::time::Duration;
 

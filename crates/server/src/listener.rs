@@ -149,8 +149,10 @@ fn prepare(stream: &TcpStream, unacknowledged: Duration) {
     }
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+/// Without IPv4-mapped IPv6. A link-local address keeps its scope: there is no way there without.
+fn canonical(mut address: SocketAddr) -> SocketAddr {
+    address.set_ip(address.ip().to_canonical());
+    address
 }
 
 /// A client that hung up before it was accepted (accept(2)) says nothing about the next.

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rtp_packetizer::h264;
+use rtsp_proto::uri;
 use sdp_types::{
     Attribute, Bandwidth, BandwidthType, Connection, Media, MediaType, Origin, Session, Time,
     TransportProto,
@@ -52,7 +53,7 @@ pub fn describe(name: &str, session_id: u64, announcement: &Announcement, local:
             "x-dimensions",
             format!("{},{}", description.width, description.height),
         ),
-        Attribute::with_value("control", "trackID=0"),
+        Attribute::with_value("control", uri::control(0)),
     ]);
     session.medias = vec![video];
     session.to_string()

@@ -148,10 +148,10 @@ impl Server {
             tasks.spawn(listener::run(listener, shared.clone(), stopping.clone()));
         }
         let mut helpers = JoinSet::new();
-        for pair in shared.ports.iter().flat_map(|ports| ports.pairs()) {
-            let port = pair.port;
-            helpers.spawn(receive(shared.clone(), port, Port::Rtp));
-            helpers.spawn(receive(shared.clone(), port, Port::Rtcp));
+        // Both families have the same port numbers, as a rule: they are told apart by their place.
+        for pair in 0..shared.ports.iter().flat_map(|ports| ports.pairs()).count() {
+            helpers.spawn(receive(shared.clone(), pair, Port::Rtp));
+            helpers.spawn(receive(shared.clone(), pair, Port::Rtcp));
         }
         helpers.spawn(expire(shared.clone()));
         let mut streams = JoinSet::new();
@@ -329,9 +329,9 @@ async fn watch_over(mut stream: Running, shared: Arc<Shared>) -> (String, End) {
 }
 
 /// Reads what clients send to one of the UDP ports: reports, and packets that open firewalls.
-async fn receive(shared: Arc<Shared>, pair_port: u16, port: Port) {
+async fn receive(shared: Arc<Shared>, pair: usize, port: Port) {
     let endpoint = || -> Option<&Endpoint> {
-        let pair = shared.ports.as_ref()?.pairs().find(|pair| pair.port == pair_port)?;
+        let pair = shared.ports.as_ref()?.pairs().nth(pair)?;
         Some(match port {
             Port::Rtp => &pair.rtp,
             Port::Rtcp => &pair.rtcp,

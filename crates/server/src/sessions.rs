@@ -103,12 +103,15 @@ impl Sessions {
         let owners = table.owners(from);
         let owners = if owners.is_empty() { table.latch(from, port) } else { owners };
         for id in owners {
-            if let Some(session) = table.sessions.get_mut(&id) {
-                if let Link::Udp(link) = &mut session.link {
-                    link.hear(from);
-                }
-                session.heard(payload, now);
+            let Some(session) = table.sessions.get_mut(&id) else { continue };
+            // An echo of our own packets is nobody's sign of life.
+            if rtcp::sender_of(payload) == Some(session.mount.identity().ssrc) {
+                continue;
             }
+            if let Link::Udp(link) = &mut session.link {
+                link.hear(from);
+            }
+            session.heard(payload, now);
         }
     }
 

@@ -259,3 +259,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_sender_of_a_packet_of_either_kind() {
+    let rtp = [0x80, 0x60, 0, 1, 0, 0, 0, 2, 0, 0, 0, 7, 9];
+    assert_eq!(sender_of(&rtp), Some(Ssrc(7)));
+    let mut report = BytesMut::new();
+    let info = SenderInfo {
+        ssrc: Ssrc(8),
+        ntp: 0,
+        timestamp: RtpTimestamp(0),
+        packets: 0,
+        octets: 0,
+        cname: "c",
+    };
+    write_sender_report(&mut report, &info);
+    assert_eq!(sender_of(&report), Some(Ssrc(8)));
+    for cut in [&rtp[..11], &report[..7], &[], &[0x80], &[0xce, 0xfa, 0xed, 0xfe, 0, 0, 0, 0]] {
+        assert_eq!(sender_of(cut), None);
+    }
+}

@@ -9,7 +9,8 @@
 //!  +---------------+--------------------------------+
 //! ```
 //!
-//! The time counts from when the key was made, so it tells nothing of clocks or uptime.
+//! The time counts from when the key was made: it tells nothing of this machine's clocks, only how
+//! long the server has run.
 
 use std::{
     fmt,
