@@ -71,11 +71,7 @@ pub(crate) const ALL: &[Stage] = &[
 impl Name {
     /// Whether running it makes no sense after `failed` has failed.
     pub(crate) fn is_void_without(self, failed: Self) -> bool {
-        match failed {
-            Self::Build => true,
-            Self::Readme => self == Self::Soak,
-            _ => false,
-        }
+        failed == Self::Build && self != failed
     }
 }
 
@@ -174,6 +170,7 @@ fn shell_commands(text: &str) -> Vec<&str> {
 /// A hundred viewers, one more that stops reading and harms nobody, and joins at every phase of the
 /// group of pictures. In full for a minute, and then with a table of what it costs.
 fn soak(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
+    run(&mut workspace.cargo("build --release --locked"))?;
     let release = workspace.target.join("release/lenscast");
     let mut soak = workspace.cargo("nextest run --workspace --locked --profile soak");
     soak.env("LENSCAST_BINARY", &release);

@@ -174,7 +174,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "cargo-nextest",
-        stages: &[Name::Build, Name::Units, Name::Interop, Name::Static],
+        stages: &[Name::Build, Name::Units, Name::Interop, Name::Soak, Name::Static],
         is_there: |workspace| succeeds(&mut workspace.cargo("nextest --version")),
         how: How::Cargo("cargo-nextest"),
     },
@@ -249,6 +249,7 @@ const BUILDING: &[Name] = &[
     Name::Docs,
     Name::Interop,
     Name::Readme,
+    Name::Soak,
     Name::Static,
 ];
 const PLAYING: &[Name] = &[Name::Interop];
