@@ -22,16 +22,17 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
-use tracing::{debug, trace};
+use tracing::trace;
 
-use super::{
-    pacer::{self, Pacer},
-    udp::{Destination, Endpoint, Pair, Ports, Sent},
-};
+use super::udp::{Destination, Ports};
 use crate::{
     entropy::Entropy,
     live::{Cursor, Mount, Picture, Stage},
 };
+
+mod active;
+
+use active::{Active, Progress, pair_for, send};
 
 /// A viewer to be served over UDP.
 #[derive(Debug)]
@@ -153,43 +154,6 @@ struct Task {
     removed_before: VecDeque<ViewerId>,
 }
 
-struct Active {
-    viewer: Viewer,
-    pacer: Pacer,
-    sending: Option<Sending>,
-    catching_up: Option<CatchUp>,
-}
-
-/// A picture on its way out.
-struct Sending {
-    picture: Arc<Picture>,
-    next_packet: usize,
-    /// Bytes per second.
-    rate: u64,
-    /// Since when the device has taken nothing.
-    congested: Option<MediaTime>,
-}
-
-/// A viewer that began with a cached keyframe gets the backlog at twice real time at most.
-#[derive(Copy, Clone)]
-struct CatchUp {
-    joined: MediaTime,
-    origin: MediaTime,
-}
-
-impl CatchUp {
-    fn due(self, published: MediaTime) -> MediaTime {
-        self.joined + published.saturating_since(self.origin) / 2
-    }
-}
-
-enum Progress {
-    /// Everything there is was sent.
-    Idle,
-    /// The rest must wait until then.
-    Wait(MediaTime),
-}
-
 impl Task {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut published = self.mount.subscribe();
@@ -234,15 +198,7 @@ impl Task {
             return;
         }
         self.viewers.retain(|active| active.viewer.id != viewer.id);
-        let now = self.clock.now();
-        let catching_up =
-            viewer.first.as_ref().map(|first| CatchUp { joined: now, origin: first.published });
-        let active = Active {
-            pacer: Pacer::new(self.mount.identity().packet_size, now),
-            viewer,
-            sending: None,
-            catching_up,
-        };
+        let active = Active::new(viewer, self.mount.identity().packet_size, self.clock.now());
         let mut report = BytesMut::new();
         rtcp::write_sender_report(&mut report, &self.mount.sender_info(&*self.clock));
         self.send_rtcp(&active.viewer, &report).await;
@@ -303,102 +259,6 @@ impl Task {
     }
 }
 
-impl Active {
-    async fn serve(&mut self, mount: &Mount, ports: &Ports, clock: &dyn Clock) -> Progress {
-        let Some(pair) = pair_for(ports, &self.viewer.rtp) else { return Progress::Idle };
-        loop {
-            let sending = match self.sending.take() {
-                Some(sending) => sending,
-                None => match self.next_picture(mount, clock) {
-                    Some(sending) => sending,
-                    None => return Progress::Idle,
-                },
-            };
-            let sending = self.sending.insert(sending);
-            let now = clock.now();
-            if let Some(catch_up) = self.catching_up {
-                let due = catch_up.due(sending.picture.published);
-                if due > now {
-                    return Progress::Wait(due);
-                }
-                if due <= sending.picture.published {
-                    self.catching_up = None;
-                }
-            }
-            let batch = &sending.picture.batch;
-            let Some(packet) = batch.packet(sending.next_packet) else {
-                self.sending = None;
-                continue;
-            };
-            let allowance = self.pacer.allowance(now, sending.rate);
-            if allowance < packet.len() as u64 {
-                return Progress::Wait(now + PACE);
-            }
-            let most_bytes = usize::try_from(allowance).unwrap_or(usize::MAX).min(MOST_BYTES);
-            let destination = &*self.viewer.rtp;
-            let most_segments = if destination.is_segmented() { MOST_SEGMENTS } else { 1 };
-            let Some(run) = batch.runs(sending.next_packet, most_segments, most_bytes).next()
-            else {
-                continue;
-            };
-            let bytes = batch.bytes().get(run.bytes.clone()).unwrap_or_default();
-            match send(&pair.rtp, destination, bytes, Some(run.segment_size)).await {
-                Sent::Whole => {
-                    self.viewer.counters.sent(run.packets.len(), bytes.len());
-                    sending.congested = None;
-                }
-                Sent::Unsegmented => {
-                    debug!(peer = %destination.peer(), "no segmented sends to this viewer");
-                    destination.forgo_segmentation();
-                    continue;
-                }
-                Sent::Congested if !is_stuck(&mut sending.congested, now) => {
-                    return Progress::Wait(now + PACE);
-                }
-                refused => {
-                    debug!(
-                        peer = %destination.peer(), ?refused, packets = run.packets.len(), "lost"
-                    );
-                    let refused = run.packets.len() as u64;
-                    self.viewer.counters.refused.fetch_add(refused, Ordering::Relaxed);
-                }
-            }
-            self.pacer.spend(bytes.len() as u64);
-            sending.next_packet = run.packets.end;
-        }
-    }
-
-    fn next_picture(&mut self, mount: &Mount, clock: &dyn Clock) -> Option<Sending> {
-        let picture = match self.viewer.first.take() {
-            Some(first) => first,
-            None => {
-                let delivery = mount.read(&mut self.viewer.cursor)?;
-                self.viewer.counters.skipped(delivery.skipped);
-                delivery.entry
-            }
-        };
-        let pace = mount.pace();
-        let rate = pacer::rate(picture.batch.bytes().len(), pace.interval, pace.bitrate);
-        self.rest(clock.now(), rate, mount.identity().packet_size);
-        Some(Sending { picture, next_packet: 0, rate, congested: None })
-    }
-
-    /// Before a picture no more than the burst is free, however long nothing was sent. (Within
-    /// one, time overslept is made up for.)
-    fn rest(&mut self, now: MediaTime, rate: u64, packet_size: usize) {
-        let mut rested = Pacer::new(packet_size, now);
-        if self.pacer.allowance(now, rate) > rested.allowance(now, rate) {
-            self.pacer = rested;
-        }
-    }
-}
-
-/// Whether a device has taken nothing for so long that waiting on makes no sense.
-fn is_stuck(congested: &mut Option<MediaTime>, now: MediaTime) -> bool {
-    let since = *congested.get_or_insert(now);
-    now.saturating_since(since) > CONGESTION
-}
-
 /// Time between two sender reports: five seconds on average, from half to one and a half of that,
 /// so that the reports of many streams do not fall together (RFC 3550 section 6.3.1).
 pub fn report_interval(entropy: &Entropy) -> Duration {
@@ -412,34 +272,6 @@ pub async fn ended(stage: &mut watch::Receiver<Stage>) {
     let _ = stage.wait_for(|stage| matches!(stage, Stage::Ended)).await;
 }
 
-fn pair_for<'a>(ports: &'a Ports, destination: &Destination) -> Option<&'a Pair> {
-    ports.pair_for(destination.peer().ip())
-}
-
-/// Sends, waiting for room in the socket's buffer as long as that takes: never [`Sent::Full`].
-async fn send(
-    endpoint: &Endpoint,
-    destination: &Destination,
-    bytes: &[u8],
-    segment: Option<usize>,
-) -> Sent {
-    loop {
-        match endpoint.send(destination, bytes, segment) {
-            // A millisecond empties no more than a part of the buffer, so no bandwidth is lost.
-            Sent::Full => sleep(PACE).await,
-            sent => return sent,
-        }
-    }
-}
-
-/// Packets and bytes one segmented send may carry: the kernel's `UDP_MAX_SEGMENTS`, and the payload
-/// of the largest IPv4 datagram.
-const MOST_SEGMENTS: usize = 64;
-const MOST_BYTES: usize = 65_507;
-/// The runtime's timer has millisecond steps; finer pacing would only spin.
-const PACE: Duration = Duration::from_millis(1);
-/// A device that takes nothing for so long will not take this picture any more.
-const CONGESTION: Duration = Duration::from_millis(100);
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Viewers served before other tasks of the thread get their turn.
 const VIEWERS_PER_TURN: usize = 64;

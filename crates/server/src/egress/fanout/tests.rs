@@ -4,7 +4,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::{
-    egress::udp::tests::in_namespace,
+    egress::udp::{Sent, tests::in_namespace},
     live::mount::{Start, tests::Stream},
 };
 
