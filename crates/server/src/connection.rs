@@ -114,6 +114,8 @@ struct Connection<R, W, Trust> {
     /// Why nothing more is read: what was asked before is answered before the connection ends.
     fatal: Option<Fatal>,
     closing: Option<End>,
+    /// Nothing more is sent, and until then the client may say goodbye too.
+    leaving: Option<(Instant, End)>,
     opened: Instant,
     /// When a byte last came in.
     heard: Instant,
@@ -142,6 +144,7 @@ where
             starting: Vec::new(),
             fatal: None,
             closing: None,
+            leaving: None,
             opened: now,
             heard: now,
             progress: now,
@@ -159,7 +162,7 @@ where
                 return self.fail(fatal);
             }
             if self.viewers.load(&mut self.outbox) {
-                self.closing = Some(End::StreamEnded);
+                self.leave(End::StreamEnded);
             }
             if self.outbox.urgent_len() == 0 {
                 self.start_udp();
@@ -169,6 +172,13 @@ where
             }
             if self.outbox.is_empty() {
                 self.progress = Instant::now();
+                if self.leaving.is_some()
+                    && self.queue.is_idle()
+                    && !self.has_sessions()
+                    && let Some((_, end)) = self.leaving.take()
+                {
+                    return end;
+                }
             }
             if let Err(end) = self.wait().await {
                 return end;
@@ -182,7 +192,10 @@ where
         let deadline = self.deadline();
         tokio::select! {
             biased;
-            () = stopped(&mut self.context.shutdown) => return Err(End::Shutdown),
+            () = stopped(&mut self.context.shutdown), if self.leaving.is_none() => {
+                self.viewers.stop_all(&mut self.outbox);
+                self.leave(End::Shutdown);
+            }
             written = poll_fn(|cx| self.outbox.poll_write(cx, &mut self.writer)),
                 if !self.outbox.is_empty() =>
             {
@@ -246,6 +259,7 @@ where
         reply.write(self.outbox.urgent());
         match then {
             Then::Nothing | Then::StopInterleaved { .. } => {}
+            Then::StartInterleaved(_) if self.leaving.is_some() => {}
             Then::StartInterleaved(viewer) => self.viewers.start(*viewer, &mut self.outbox),
             Then::StartUdp(session, fanout, viewer) => {
                 self.starting.push((session, fanout, viewer));
@@ -286,7 +300,8 @@ where
         // A session of this connection may end any time: looked at now and then, not watched.
         let idle = (self.heard + limits.idle_timeout).max(Instant::now() + IDLE_CHECK);
         let login = self.context.stranger.as_ref().map(|_| self.opened + limits.login_time);
-        [protocol, stall, login, self.viewers.next_report()]
+        let leaving = self.leaving.as_ref().map(|(until, _)| *until);
+        [protocol, stall, login, leaving, self.viewers.next_report()]
             .into_iter()
             .flatten()
             .fold(idle, Instant::min)
@@ -303,15 +318,28 @@ where
         {
             return Err(self.fail(fatal));
         }
+        if let Some((_, end)) = self.leaving.take_if(|(until, _)| now >= *until) {
+            return Err(end);
+        }
         if self.context.stranger.is_some() && now >= self.opened + limits.login_time {
             return Err(End::NoLogin);
         }
         let is_silent = now >= self.heard + limits.idle_timeout && self.viewers.is_empty();
-        if is_silent && self.queue.control().is_some_and(|control| !control.has_sessions()) {
+        if is_silent && self.queue.is_idle() && !self.has_sessions() {
             return Err(End::Idle);
         }
         self.viewers.report(now, &mut self.outbox);
         Ok(())
+    }
+
+    /// Viewers have been told that it is over; the client has a moment to end its sessions.
+    /// GStreamer, for one, fails when the connection is gone before it has.
+    fn leave(&mut self, end: End) {
+        self.leaving = Some((Instant::now() + LEAVING, end));
+    }
+
+    fn has_sessions(&mut self) -> bool {
+        self.queue.control().is_some_and(|control| control.has_sessions())
     }
 
     /// The answer to a message after which the connection cannot go on.
@@ -324,10 +352,7 @@ where
 
     /// Says what is left to say, and closes.
     async fn finish(&mut self, end: &End) {
-        match end {
-            End::Shutdown => self.viewers.stop_all(&mut self.outbox),
-            _ => self.outbox.abandon_picture(),
-        }
+        self.outbox.abandon_picture();
         // Over UDP a session goes on, whether or not the reply to its PLAY could be read.
         self.start_udp();
         let sessions = &self.context.shared.sessions;
@@ -369,5 +394,7 @@ pub async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 /// Bytes read at once, as a rule: a request is a few hundred.
 const INPUT: usize = 4096;
 /// How long a client may take for the last bytes, and to close its side.
-const FAREWELL: Duration = Duration::from_millis(300);
+const FAREWELL: Duration = Duration::from_millis(200);
+/// How long the connection goes on answering when all is over.
+const LEAVING: Duration = Duration::from_millis(350);
 const IDLE_CHECK: Duration = Duration::from_secs(1);
