@@ -1,5 +1,4 @@
-//! The UDP ports: one even/odd pair (RTP, RTCP) per address family, shared by all viewers, so that
-//! firewalls and containers need to know two ports and no more.
+//! UDP sockets, shared by all viewers.
 //!
 //! Packets leave as segmented sends (`UDP_SEGMENT`, udp(7)) from the address the viewer's RTSP
 //! connection came to (`IP_PKTINFO`, ip(7)). Where segmentation is refused, that one destination
@@ -35,105 +34,11 @@ use rustix::net::{
 use smallvec::SmallVec;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
-use tracing::{debug, info};
+use tracing::debug;
 
-/// The pairs of both address families; at least one is there.
-#[derive(Debug)]
-pub struct Ports {
-    v4: Option<Pair>,
-    v6: Option<Pair>,
-}
+mod ports;
 
-impl Ports {
-    /// Binds the pairs. `port` is the even RTP port, RTCP is the next; 0 lets the system choose.
-    /// The addresses are those the RTSP listeners are bound to: a server that listens on loopback
-    /// only has its UDP ports there too.
-    ///
-    /// # Errors
-    ///
-    /// When a port is taken, or no family can be bound.
-    pub fn bind(listen: &[IpAddr], port: u16) -> Result<Self, BindError> {
-        let v6 = listen.iter().any(IpAddr::is_ipv6);
-        // A listener on [::] serves IPv4 as well.
-        let v4 = listen.iter().any(|ip| ip.is_ipv4() || *ip == Ipv6Addr::UNSPECIFIED);
-        let only = |v6: bool, unspecified: IpAddr| {
-            let mut same = listen.iter().filter(|ip| ip.is_ipv6() == v6);
-            let one = *same.next().unwrap_or(&unspecified);
-            let serves_more = !v6 && listen.contains(&Ipv6Addr::UNSPECIFIED.into());
-            if serves_more || same.any(|other| *other != one) { unspecified } else { one }
-        };
-        let v4 = v4.then(|| Pair::bind(only(false, Ipv4Addr::UNSPECIFIED.into()), port));
-        let v6 = v6.then(|| Pair::bind(only(true, Ipv6Addr::UNSPECIFIED.into()), port));
-        match (v4.transpose(), v6.transpose()) {
-            (Ok(v4), Ok(v6)) => Ok(Self { v4, v6 }),
-            // A machine without IPv6 still serves IPv4.
-            (Ok(Some(v4)), Err(error)) if error.family_is_missing() => {
-                info!(%error, "no UDP over IPv6");
-                Ok(Self { v4: Some(v4), v6: None })
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        }
-    }
-
-    /// The pair that reaches `peer`, whose address is canonical (no IPv4-mapped IPv6).
-    pub fn pair_for(&self, peer: IpAddr) -> Option<&Pair> {
-        if peer.is_ipv4() { self.v4.as_ref() } else { self.v6.as_ref() }
-    }
-
-    /// All pairs there are.
-    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
-        self.v4.iter().chain(&self.v6)
-    }
-}
-
-/// Why the UDP ports cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot use UDP ports {port} and {} of {address} for RTP and RTCP: {error}\n  \
-     is another server running? choose another even port with --udp-port", port + 1
-)]
-pub struct BindError {
-    address: IpAddr,
-    port: u16,
-    error: io::Error,
-}
-
-impl BindError {
-    fn family_is_missing(&self) -> bool {
-        let code = self.error.raw_os_error();
-        code == Some(libc::EAFNOSUPPORT) || code == Some(libc::EADDRNOTAVAIL)
-    }
-}
-
-/// An RTP socket and the RTCP socket one port above it.
-#[derive(Debug)]
-pub struct Pair {
-    /// The even port.
-    pub rtp: Endpoint,
-    /// The odd port.
-    pub rtcp: Endpoint,
-    /// Number of the RTP port; RTCP is one more.
-    pub port: u16,
-}
-
-impl Pair {
-    fn bind(address: IpAddr, port: u16) -> Result<Self, BindError> {
-        let failed = |error| BindError { address, port, error };
-        for _ in 0..PAIR_ATTEMPTS {
-            let rtp = Endpoint::bind(SocketAddr::new(address, port)).map_err(failed)?;
-            let bound = rtp.socket.local_addr().map_err(failed)?.port();
-            if bound % 2 != 0 {
-                continue;
-            }
-            match Endpoint::bind(SocketAddr::new(address, bound + 1)) {
-                Ok(rtcp) => return Ok(Self { rtp, rtcp, port: bound }),
-                Err(error) if port != 0 => return Err(failed(error)),
-                Err(_) => {}
-            }
-        }
-        Err(failed(io::Error::new(io::ErrorKind::AddrInUse, "no even/odd pair is free")))
-    }
-}
+pub use ports::{BindError, Pair, Ports};
 
 /// Where a viewer's packets go.
 #[derive(Debug)]
@@ -425,8 +330,6 @@ const SEND_BUFFER: usize = 4 << 20;
 /// this machine answers each datagram at once, so that there may be one error after the other; the
 /// same codes may also mean that there is no route, and then this is what each datagram costs.
 const ATTEMPTS: u32 = 32;
-/// How often an odd port is handed back before giving up on an even one.
-const PAIR_ATTEMPTS: usize = 64;
 
 #[cfg(test)]
 pub(crate) mod tests;
