@@ -20,7 +20,8 @@ use lenscast::{
     entropy::Entropy,
     pipeline::End,
     probe, resources,
-    serve::{Server, Stopped, check_files},
+    serve::{Server, Stopped},
+    sources::check_files,
 };
 use media::Clock;
 use tokio::signal::unix::{SignalKind, signal};

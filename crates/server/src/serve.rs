@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use capture::{Source, file, pipe, synthetic};
 use media::Clock;
 use rtp_packetizer::{RtpTimestamp, Sequence, Ssrc};
 use rtsp_proto::auth::{Authenticator, Config as AuthConfig};
@@ -28,13 +27,11 @@ use crate::{
     },
     entropy::Entropy,
     listener,
-    live::{
-        Mount, Publisher, Stage,
-        mount::{Identity, Start},
-    },
-    pipeline::{self, End, Pipeline},
+    live::{Mount, Stage, mount::Identity},
+    pipeline::{End, Pipeline},
     sessions::Port,
     shared::{Gate, Shared, Stream, Streams},
+    sources,
 };
 
 /// A server whose ports are bound and whose streams are starting.
@@ -100,10 +97,11 @@ impl Server {
         let mut running = Vec::new();
         for stream in &config.streams {
             let identity = identity(stream, config.packet_size, &cname, &entropy);
-            let (mount, publisher) = Mount::new(identity, start(&stream.source), clock.clone())?;
+            let (mount, publisher) =
+                Mount::new(identity, sources::start(&stream.source), clock.clone())?;
             let (fanout, task) =
                 Fanout::spawn(mount.clone(), ports.clone(), clock.clone(), entropy.clone());
-            let pipeline = start_pipeline(stream, publisher, &clock);
+            let pipeline = sources::start_pipeline(stream, publisher, &clock);
             streams.insert(Stream { mount: mount.clone(), fanout: Some(fanout) });
             running.push(Running { mount, pipeline, fanout: Some(task) });
         }
@@ -192,21 +190,6 @@ impl Server {
     }
 }
 
-/// Opens each file once and closes it again: what cannot be played is said before anything else is
-/// done, and by name.
-///
-/// # Errors
-///
-/// The first file that cannot be played.
-pub fn check_files(config: &Config, clock: &Arc<dyn Clock>) -> Result<(), capture::Error> {
-    for stream in &config.streams {
-        if let config::Source::File(config::File { path, rate }) = &stream.source {
-            file::open(path, clock.clone(), file::Config { rate: *rate })?;
-        }
-    }
-    Ok(())
-}
-
 fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners = Vec::new();
     let mut without_family = None;
@@ -259,59 +242,6 @@ fn identity(stream: &config::Stream, packet_size: u16, cname: &str, entropy: &En
         cname: cname.to_owned(),
         packet_size: packet_size.into(),
     }
-}
-
-fn start(source: &config::Source) -> Start {
-    match source {
-        config::Source::Test(_) | config::Source::Stdin(config::Pipe::Yuv420p(_)) => {
-            Start::OnDemand
-        }
-        // Nobody minds seeing a file some seconds later than others, but a black window.
-        config::Source::File(_) => Start::Cached { span: Duration::from_secs(12), bytes: 16 << 20 },
-        config::Source::Stdin(config::Pipe::H264 { .. }) => {
-            Start::Cached { span: Duration::from_secs(2), bytes: 2 << 20 }
-        }
-    }
-}
-
-fn start_pipeline(
-    stream: &config::Stream,
-    publisher: Publisher,
-    clock: &Arc<dyn Clock>,
-) -> Pipeline {
-    let title = stream.name.as_str().to_owned();
-    let source_clock = clock.clone();
-    let (open, encoder): (pipeline::Open, _) = match stream.source.clone() {
-        config::Source::Test(encoder) => {
-            let card = synthetic::Config { layout: encoder.layout, rate: encoder.rate, title };
-            let open = move || {
-                let card = synthetic::TestCard::new(card, source_clock).map_err(|error| {
-                    capture::Error::Unusable {
-                        path: "test:".into(),
-                        reason: error.to_string().into(),
-                        remedy: None,
-                    }
-                })?;
-                Ok(Box::new(card) as Box<dyn Source>)
-            };
-            (Box::new(open), Some(encoder))
-        }
-        config::Source::File(config::File { path, rate }) => {
-            (Box::new(move || file::open(&path, source_clock, file::Config { rate })), None)
-        }
-        config::Source::Stdin(config::Pipe::Yuv420p(encoder)) => {
-            let format = pipe::Format::Yuv420p { layout: encoder.layout, rate: encoder.rate };
-            (
-                Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)),
-                Some(encoder),
-            )
-        }
-        config::Source::Stdin(config::Pipe::H264 { rate }) => {
-            let format = pipe::Format::H264 { rate };
-            (Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)), None)
-        }
-    };
-    Pipeline::start(pipeline::Config { open, encoder }, publisher, clock.clone())
 }
 
 /// Waits for a stream's end, then for its last pictures to be sent, then ends its sessions.
