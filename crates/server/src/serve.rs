@@ -299,7 +299,7 @@ impl fmt::Debug for Server {
 }
 
 /// Everyone gets their goodbye within this, or not at all.
-const GOODBYE: Duration = Duration::from_millis(700);
+const GOODBYE: Duration = Duration::from_millis(750);
 /// The rest of a picture leaves within a quarter of a frame interval.
 const LAST_PICTURES: Duration = Duration::from_millis(500);
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
