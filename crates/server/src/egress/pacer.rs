@@ -15,6 +15,8 @@ pub struct Pacer {
     /// Bytes that may leave now.
     tokens: u64,
     capacity: u64,
+    /// Bytes per second.
+    rate: u64,
     refilled: MediaTime,
 }
 
@@ -22,13 +24,22 @@ impl Pacer {
     /// A full bucket of [`BURST_PACKETS`] packets of `packet_size` bytes.
     pub fn new(packet_size: usize, now: MediaTime) -> Self {
         let capacity = BURST_PACKETS * packet_size as u64;
-        Self { tokens: capacity, capacity, refilled: now }
+        Self { tokens: capacity, capacity, rate: LEAST_RATE, refilled: now }
     }
 
-    /// Bytes that may leave at `now`, when tokens come at `rate` bytes per second.
-    pub fn allowance(&mut self, now: MediaTime, rate: u64) -> u64 {
-        let elapsed = now.saturating_since(self.refilled).min(LONGEST_REFILL);
-        let earned = u128::from(rate) * elapsed.as_nanos() / 1_000_000_000;
+    /// From `now` on a picture may leave, and tokens come at `rate` bytes per second. To be called
+    /// again for as long as nothing of it has left: time in which nothing was sent earns the burst
+    /// and no more.
+    pub fn begin(&mut self, now: MediaTime, rate: u64) {
+        self.rate = rate;
+        self.tokens = self.allowance(now).min(self.capacity);
+    }
+
+    /// Bytes that may leave at `now`. Within a picture, time overslept is made up for, even where
+    /// it earns more than the burst.
+    pub fn allowance(&mut self, now: MediaTime) -> u64 {
+        let elapsed = now.saturating_since(self.refilled);
+        let earned = u128::from(self.rate) * elapsed.as_nanos() / 1_000_000_000;
         let earned = u64::try_from(earned).unwrap_or(u64::MAX);
         if earned > 0 {
             self.tokens = self.tokens.saturating_add(earned).min(self.capacity.max(earned));
@@ -56,8 +67,6 @@ pub fn rate(size: usize, interval: Duration, bitrate: Option<u32>) -> u64 {
 const BURST_PACKETS: u64 = 32;
 /// 100 Mbit/s in bytes per second.
 const LEAST_RATE: u64 = 100_000_000 / 8;
-/// Time unused beyond this earns nothing: the bucket is full long before.
-const LONGEST_REFILL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -70,22 +79,48 @@ mod tests {
     #[test]
     fn a_burst_is_free_and_the_rest_takes_its_time() {
         let mut pacer = Pacer::new(1000, micros(0));
-        assert_eq!(pacer.allowance(micros(0), LEAST_RATE), 32_000);
+        pacer.begin(micros(0), LEAST_RATE);
+        assert_eq!(pacer.allowance(micros(0)), 32_000);
         pacer.spend(32_000);
-        assert_eq!(pacer.allowance(micros(0), LEAST_RATE), 0);
+        assert_eq!(pacer.allowance(micros(0)), 0);
         // 12.5 bytes a microsecond.
-        assert_eq!(pacer.allowance(micros(1000), LEAST_RATE), 12_500);
+        assert_eq!(pacer.allowance(micros(1000)), 12_500);
         pacer.spend(12_000);
-        assert_eq!(pacer.allowance(micros(1080), LEAST_RATE), 1_500);
-        assert_eq!(pacer.allowance(micros(900_000), LEAST_RATE), 11_236_500);
+        assert_eq!(pacer.allowance(micros(1080)), 1_500);
+    }
+
+    #[test]
+    fn time_overslept_within_a_picture_is_made_up_for() {
+        let mut pacer = Pacer::new(1000, micros(0));
+        pacer.begin(micros(0), 100_000_000);
+        pacer.spend(32_000);
+        assert_eq!(pacer.allowance(micros(1000)), 100_000);
+    }
+
+    #[test]
+    fn time_unused_before_a_picture_earns_a_burst_and_no_more() {
+        let mut pacer = Pacer::new(1000, micros(0));
+        for (now, rate) in [(0, LEAST_RATE), (40_000, LEAST_RATE), (10_000_000, 100_000_000)] {
+            pacer.begin(micros(now), rate);
+            assert_eq!(pacer.allowance(micros(now)), 32_000, "at {now} µs");
+            pacer.spend(32_000);
+        }
+        // Less than a burst, where there was less time.
+        pacer.begin(micros(10_000_080), LEAST_RATE);
+        assert_eq!(pacer.allowance(micros(10_000_080)), 1000);
+        // Whoever looked at what there was has not spent it.
+        pacer.allowance(micros(20_000_000));
+        pacer.begin(micros(20_000_000), LEAST_RATE);
+        assert_eq!(pacer.allowance(micros(20_000_000)), 32_000);
     }
 
     #[test]
     fn small_steps_lose_nothing() {
         let mut pacer = Pacer::new(1000, micros(0));
+        pacer.begin(micros(0), LEAST_RATE);
         pacer.spend(32_000);
         for nanos in 1..=80_000 {
-            pacer.allowance(MediaTime::from_nanos(nanos), LEAST_RATE);
+            pacer.allowance(MediaTime::from_nanos(nanos));
         }
         assert_eq!(pacer.tokens, 1000);
     }

@@ -38,8 +38,6 @@ pub(super) enum Progress {
 struct Sending {
     picture: Arc<Picture>,
     next_packet: usize,
-    /// Bytes per second.
-    rate: u64,
     /// Since when the device has taken nothing.
     congested: Option<MediaTime>,
 }
@@ -70,7 +68,7 @@ impl Active {
         loop {
             let sending = match self.sending.take() {
                 Some(sending) => sending,
-                None => match self.next_picture(mount, clock) {
+                None => match self.next_picture(mount) {
                     Some(sending) => sending,
                     None => return Progress::Idle,
                 },
@@ -91,7 +89,12 @@ impl Active {
                 self.sending = None;
                 continue;
             };
-            let allowance = self.pacer.allowance(now, sending.rate);
+            if sending.next_packet == 0 {
+                let pace = mount.pace();
+                let rate = pacer::rate(batch.bytes().len(), pace.interval, pace.bitrate);
+                self.pacer.begin(now, rate);
+            }
+            let allowance = self.pacer.allowance(now);
             if allowance < packet.len() as u64 {
                 return Progress::Wait(now + PACE);
             }
@@ -129,7 +132,7 @@ impl Active {
         }
     }
 
-    fn next_picture(&mut self, mount: &Mount, clock: &dyn Clock) -> Option<Sending> {
+    fn next_picture(&mut self, mount: &Mount) -> Option<Sending> {
         let picture = match self.viewer.first.take() {
             Some(first) => first,
             None => {
@@ -138,19 +141,7 @@ impl Active {
                 delivery.entry
             }
         };
-        let pace = mount.pace();
-        let rate = pacer::rate(picture.batch.bytes().len(), pace.interval, pace.bitrate);
-        self.rest(clock.now(), rate, mount.identity().packet_size);
-        Some(Sending { picture, next_packet: 0, rate, congested: None })
-    }
-
-    /// Before a picture no more than the burst is free, however long nothing was sent. (Within
-    /// one, time overslept is made up for.)
-    fn rest(&mut self, now: MediaTime, rate: u64, packet_size: usize) {
-        let mut rested = Pacer::new(packet_size, now);
-        if self.pacer.allowance(now, rate) > rested.allowance(now, rate) {
-            self.pacer = rested;
-        }
+        Some(Sending { picture, next_packet: 0, congested: None })
     }
 }
 

@@ -265,6 +265,32 @@ async fn a_cached_start_is_caught_up_at_twice_real_time_and_no_faster() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_large_picture_that_is_caught_up_is_paced_like_any_other() {
+    let mut hall = Hall::new(CACHED);
+    let large = 10;
+    let size = |number| if number == large { 300_000 } else { 3000 };
+    hall.show((0..50).map(|number| (number == 0, size(number)))).await;
+    let seat = Seat::new();
+    hall.watch(&seat).await;
+    // Those before it, of three packets each, in half their time.
+    let (before, count, due) = (large * 3, 221_usize, FRAME.as_millis() as usize * large / 2);
+    for millis in 0..due {
+        settle().await;
+        assert!(seat.sent() <= before as u64, "after {millis} ms");
+        advance(Duration::from_millis(1)).await;
+    }
+    for millis in 0..=11 {
+        settle().await;
+        let sent = usize::try_from(seat.sent()).unwrap();
+        // All of it in ten milliseconds; the timer may be a step late.
+        let most = before + 32 + (count * (millis + 1)).div_ceil(10);
+        assert!(sent <= most, "{sent} packets {millis} ms after it was due");
+        advance(Duration::from_millis(1)).await;
+    }
+    assert_eq!(seat.sent(), (before + count) as u64, "after a quarter of the interval");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_is_silent_and_a_goodbye_is_not() {
     let mut hall = Hall::new(Start::OnDemand);
     let (paused, over) = (Seat::new(), Seat::new());
