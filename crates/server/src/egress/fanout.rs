@@ -244,7 +244,12 @@ impl Task {
         }
     }
 
+    /// FFmpeg looks at its RTCP socket first: a BYE right behind the last picture would have it end
+    /// with packets unread. So the picture gets a head start.
     async fn say_goodbye(&mut self) {
+        if !self.viewers.is_empty() {
+            sleep(HEAD_START).await;
+        }
         let mut farewell = BytesMut::new();
         rtcp::write_bye(&mut farewell, &self.mount.sender_info(&*self.clock), STREAM_ENDED);
         for active in std::mem::take(&mut self.viewers) {
@@ -280,6 +285,8 @@ const MOST_REMOVED_BEFORE: usize = 1024;
 /// "No timer": longer than anyone will wait, and within what the runtime can represent.
 const FOREVER: Duration = Duration::from_secs(86_400);
 const TORN_DOWN: &str = "torn down";
+/// Before a BYE: a player reads a picture in far less.
+const HEAD_START: Duration = Duration::from_millis(50);
 const STREAM_ENDED: &str = "stream ended";
 
 #[cfg(test)]
