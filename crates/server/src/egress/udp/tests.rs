@@ -352,7 +352,10 @@ fn segmentation_is_given_up_for_those_it_does_not_reach_and_fragments_do() {
 #[test]
 fn a_link_local_client_is_reached_and_told_of_by_its_scope() {
     let test = "egress::udp::tests::a_link_local_client_is_reached_and_told_of_by_its_scope";
-    if in_namespace(test, "ip addr add fe80::1/64 dev lo nodad") {
+    // The kernel adds the route to the address in its own time.
+    let setup = "ip addr add fe80::1/64 dev lo nodad
+        until ip -6 route show table local | grep -q '^local fe80::1 '; do sleep 0.01; done";
+    if in_namespace(test, setup) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
             async {
                 let ports = Arc::new(Ports::bind(&[EVERYWHERE_V6], 0).unwrap());
