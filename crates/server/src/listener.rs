@@ -72,6 +72,7 @@ fn hint(error: &io::Error) -> &'static str {
 /// Accepts connections until the server stops, then waits for them to say goodbye.
 pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let mut failures = 0u32;
     loop {
         let accepted = tokio::select! {
             () = stopped(&mut shutdown) => break,
@@ -80,6 +81,7 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut shutdown: watch
         };
         match accepted {
             Ok((stream, peer)) => {
+                failures = 0;
                 let serve = serve(stream, peer, Arc::clone(&shared), &shutdown);
                 connections.spawn(serve);
             }
@@ -87,7 +89,11 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut shutdown: watch
             Err(error) => {
                 // Out of descriptors or memory, as a rule: those who are here are served on, and
                 // those who wait are taken in when somebody leaves.
-                warn!(%error, "cannot accept connections; trying again");
+                failures = failures.saturating_add(1);
+                // Told at 1, 2, 4, 8 …: this may go on for long.
+                if failures.is_power_of_two() {
+                    warn!(%error, failures, "cannot accept connections; trying again");
+                }
                 tokio::select! {
                     () = stopped(&mut shutdown) => break,
                     () = sleep(ACCEPT_PAUSE) => {}
