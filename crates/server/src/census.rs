@@ -137,6 +137,22 @@ impl Census {
     }
 }
 
+impl Census {
+    /// Gives places back; a host that has none left is forgotten.
+    fn leave(&self, host: Host, places: HostCounts) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.all -= places.all;
+        counts.strangers -= places.strangers;
+        if let Some(here) = counts.by_host.get_mut(&host) {
+            here.all -= places.all;
+            here.strangers -= places.strangers;
+            if *here == HostCounts::default() {
+                counts.by_host.remove(&host);
+            }
+        }
+    }
+}
+
 /// A place among all connections.
 #[derive(Debug)]
 pub struct Resident {
@@ -146,14 +162,7 @@ pub struct Resident {
 
 impl Drop for Resident {
     fn drop(&mut self) {
-        let mut counts = self.census.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all -= 1;
-        if let Some(here) = counts.by_host.get_mut(&self.host) {
-            here.all -= 1;
-            if *here == HostCounts::default() {
-                counts.by_host.remove(&self.host);
-            }
-        }
+        self.census.leave(self.host, HostCounts { all: 1, strangers: 0 });
     }
 }
 
@@ -166,14 +175,7 @@ pub struct Stranger {
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        let mut counts = self.census.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.strangers -= 1;
-        if let Some(here) = counts.by_host.get_mut(&self.host) {
-            here.strangers -= 1;
-            if *here == HostCounts::default() {
-                counts.by_host.remove(&self.host);
-            }
-        }
+        self.census.leave(self.host, HostCounts { all: 0, strangers: 1 });
     }
 }
 

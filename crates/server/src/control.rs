@@ -129,7 +129,7 @@ impl Control {
     pub fn disconnected(&mut self, reason: &str) {
         let mut table = self.shared.sessions.lock();
         for id in self.own.drain(..) {
-            if table.is_interleaved_in(id, self.connection) {
+            if table.ends_with(id, self.connection) {
                 table.end(id, reason);
             }
         }

@@ -145,55 +145,26 @@ impl Sessions {
 
     /// Ends the sessions that travel within a connection that is gone.
     pub fn end_connection(&self, connection: ConnectionId, reason: &str) {
-        let mut table = self.lock();
-        let within: Vec<_> = table
-            .sessions
-            .iter()
-            .filter(|(_, session)| {
-                matches!(session.link, Link::Tcp { connection: own, .. } if own == connection)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in within {
-            table.end(id, reason);
-        }
+        self.lock().end_where(reason, |session| {
+            matches!(session.link, Link::Tcp { connection: own, .. } if own == connection)
+        });
     }
 
     /// Ends the sessions whose client has been silent for too long.
     pub fn expire(&self, now: Instant) {
-        let mut table = self.lock();
-        let silent: Vec<_> = table
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.may_expire() && session.machine.deadline() <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in silent {
-            table.end(id, "silent for too long");
-        }
+        self.lock().end_where("silent for too long", |session| {
+            session.may_expire() && session.machine.deadline() <= now
+        });
     }
 
     /// Ends all sessions.
     pub fn end_all(&self, reason: &str) {
-        let mut table = self.lock();
-        let all: Vec<_> = table.sessions.keys().copied().collect();
-        for id in all {
-            table.end(id, reason);
-        }
+        self.lock().end_where(reason, |_| true);
     }
 
     /// Ends the sessions of a mount that has ended.
     pub fn end_mount(&self, mount: &Arc<Mount>) {
-        let mut table = self.lock();
-        let of_mount: Vec<_> = table
-            .sessions
-            .iter()
-            .filter(|(_, session)| Arc::ptr_eq(&session.mount, mount))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in of_mount {
-            table.end(id, "the stream has ended");
-        }
+        self.lock().end_where("the stream has ended", |session| Arc::ptr_eq(&session.mount, mount));
     }
 }
 
@@ -224,8 +195,9 @@ impl Table {
         self.sessions.contains_key(&id)
     }
 
-    /// Whether the session's packets travel within this connection.
-    pub fn is_interleaved_in(&self, id: SessionId, connection: ConnectionId) -> bool {
+    /// Whether the session ends with this connection: its packets travel within it, or nothing is
+    /// set up.
+    pub fn ends_with(&self, id: SessionId, connection: ConnectionId) -> bool {
         self.sessions.get(&id).is_some_and(|session| {
             matches!(session.link, Link::Tcp { connection: own, .. } if own == connection)
                 || matches!(session.link, Link::None)
@@ -285,6 +257,15 @@ impl Table {
         session.stop_udp(goodbye);
         if let Link::Udp(link) = std::mem::replace(&mut session.link, Link::None) {
             self.disown(link.addresses(), id);
+        }
+    }
+
+    /// Ends the sessions of which `is_over` says so.
+    fn end_where(&mut self, reason: &str, is_over: impl Fn(&Session) -> bool) {
+        let over = self.sessions.iter().filter(|(_, session)| is_over(session));
+        let over: Vec<_> = over.map(|(id, _)| *id).collect();
+        for id in over {
+            self.end(id, reason);
         }
     }
 

@@ -15,7 +15,7 @@ use super::{Answer, Control, Refused, Then, no_such_session, target, unavailable
 use crate::{
     egress::fanout::{Counters, Viewer, ViewerId},
     live::{Cursor, Mount, Picture, Stage},
-    sessions::{Link, Session},
+    sessions::{Link, Session, Table},
 };
 
 /// A viewer whose stream is sent within its RTSP connection.
@@ -48,8 +48,7 @@ impl Control {
         let id = self.session_id(request)?;
         let mount = {
             let mut table = self.shared.sessions.lock();
-            let session = table.session(id, user).ok_or_else(no_such_session)?;
-            self.check_link(session)?;
+            let session = self.steered(&mut table, request, user)?;
             // Without a stream named, that of the session is meant.
             let named = self.shared.streams.find(target.stream());
             if named.is_some_and(|stream| !Arc::ptr_eq(&stream.mount, &session.mount)) {
@@ -88,10 +87,8 @@ impl Control {
         user: Option<&UserName>,
     ) -> Result<Answer, Refused> {
         let track = target(request)?.track();
-        let id = self.session_id(request)?;
         let mut table = self.shared.sessions.lock();
-        let session = table.session(id, user).ok_or_else(no_such_session)?;
-        self.check_link(session)?;
+        let session = self.steered(&mut table, request, user)?;
         let then = match session.machine.pause(track)? {
             Pause::Stop => {
                 session.stop_udp(false);
@@ -108,10 +105,9 @@ impl Control {
         user: Option<&UserName>,
     ) -> Result<Answer, Refused> {
         let track = target(request)?.track();
-        let id = self.session_id(request)?;
         let mut table = self.shared.sessions.lock();
-        let session = table.session(id, user).ok_or_else(no_such_session)?;
-        self.check_link(session)?;
+        let session = self.steered(&mut table, request, user)?;
+        let id = session.machine.id();
         let then = stop_interleaved(session, true);
         match session.machine.teardown(track)? {
             Torn::Session => table.end(id, "torn down"),
@@ -120,6 +116,19 @@ impl Control {
         }
         self.own.retain(|own| *own != id);
         Ok(Answer { reply: Reply::to(request, Status::Ok), then })
+    }
+
+    /// The session a request is to steer.
+    fn steered<'t>(
+        &self,
+        table: &'t mut Table,
+        request: &Request,
+        user: Option<&UserName>,
+    ) -> Result<&'t mut Session, Refused> {
+        let id = self.session_id(request)?;
+        let session = table.session(id, user).ok_or_else(no_such_session)?;
+        self.check_link(session)?;
+        Ok(session)
     }
 
     /// A session within a connection can only be steered by that connection.
