@@ -5,6 +5,7 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
+    net::IpAddr,
     path::{Path, PathBuf},
     process::{self, Child, Command, ExitStatus, Stdio},
     sync::{
@@ -86,11 +87,34 @@ impl ServerProcess {
         })
     }
 
-    /// The same with a login, `NAME:PASSWORD`.
+    /// The URL of a stream at one of the addresses the server listens on, without login.
     ///
     /// # Panics
     ///
-    /// As [`ServerProcess::url`].
+    /// When the server does not print one for `stream` at `host`.
+    pub fn url_at(&self, host: IpAddr, stream: &str) -> String {
+        let start = match host {
+            IpAddr::V4(host) => format!("rtsp://{host}:"),
+            IpAddr::V6(host) => format!("rtsp://[{host}]:"),
+        };
+        self.said.wait(START, &format!("print the URL of {stream} at {host}"), |spoken| {
+            url_lines(spoken)
+                .filter(|url| url.starts_with(&start))
+                .find(|url| url.split('/').skip(3).eq(stream.split('/')))
+                .map(str::to_owned)
+        })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The URL of [`ServerProcess::url`] with a login, `NAME:PASSWORD`.
+    ///
+    /// # Panics
+    ///
+    /// As there.
     pub fn url_with_login(&self, stream: &str, login: &str) -> String {
         self.url(stream).replacen("rtsp://", &format!("rtsp://{login}@"), 1)
     }
