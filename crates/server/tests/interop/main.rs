@@ -9,6 +9,7 @@ mod access;
 mod files;
 mod goodbye;
 mod live;
+mod matrix;
 mod pictures;
 mod pipes;
 mod player;

@@ -23,6 +23,8 @@ pub(crate) const HEIGHT: usize = 240;
 pub(crate) const GRAY: usize = WIDTH * HEIGHT;
 /// Bytes of a whole picture in yuv420p.
 pub(crate) const YUV420P: usize = GRAY * 3 / 2;
+/// Bytes of a whole picture as OpenCV has it.
+pub(crate) const BGR: usize = GRAY * 3;
 
 /// Checks that the pictures' bit strips count up by one, with no gap but where the server's log says
 /// that it had no time to encode. Latency is written down, not judged: it is the machine's as much
@@ -104,6 +106,11 @@ impl Clip {
     /// Two seconds of Annex B without reordering, 25 pictures a second.
     pub(crate) fn baseline() -> Self {
         Self::encode("baseline.h264", "-profile:v baseline", CLIP)
+    }
+
+    /// One second of Annex B without reordering, for when many are played in turn.
+    pub(crate) fn fast() -> Self {
+        Self::encode("fast.h264", "-profile:v baseline -vf setpts=PTS/2 -r 50", CLIP)
     }
 
     /// The same as MP4 and with `length` pictures.

@@ -69,7 +69,8 @@ impl Viewing<'_> {
         self.start().finish()
     }
 
-    fn command(&self) -> Command {
+    /// The player's command line.
+    pub(crate) fn command(&self) -> Command {
         match self.player {
             Player::Ffmpeg => self.ffmpeg(),
             Player::GStreamer => self.gstreamer(),
@@ -141,9 +142,8 @@ impl Viewing<'_> {
             Pictures::Gray => "gray",
             Pictures::Yuv420p => "yuv420p",
         };
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/pyav_player.py");
-        let mut command = Command::new(python());
-        command.arg(script).args([self.url, &self.transport.to_string(), pixels]);
+        let mut command = python("pyav_player.py");
+        command.args([self.url, &self.transport.to_string(), pixels]);
         command.arg(self.frames.unwrap_or(0).to_string());
         command
     }
@@ -172,8 +172,24 @@ pub(crate) fn ffmpeg_strict(transport: Transport, url: &str) -> Command {
     command
 }
 
-/// Where `cargo xtask test --install` puts Python with PyAV: beside what cargo builds.
-fn python() -> PathBuf {
+/// FFmpeg's prober: codec, width, height and rate, as a line with commas.
+pub(crate) fn ffprobe(transport: Transport, url: &str) -> Command {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-rtsp_transport", &transport.to_string()]);
+    command.args("-timeout 5000000 -of csv=p=0 -show_entries".split(' '));
+    command.args(["stream=codec_name,width,height,r_frame_rate", url]);
+    command
+}
+
+/// A script of ours, in the Python with what it imports.
+pub(crate) fn python(script: &str) -> Command {
+    let mut command = Command::new(python_program());
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script));
+    command
+}
+
+/// Where `cargo xtask test --install` puts Python with its packages: beside what cargo builds.
+pub(crate) fn python_program() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory");
     target.join("python/bin/python")
 }

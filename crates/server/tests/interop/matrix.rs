@@ -1,0 +1,126 @@
+//! Every client there is × UDP and TCP × with and without Digest × IPv4 and IPv6, on a file whose
+//! pictures are known: each comes as the file has it, across the seam of the loop.
+//!
+//! Each cell of the table is a test of its own, `matrix::client::transport::access_family`, and
+//! writes down what it saw. `cargo xtask matrix` makes the table in docs/interop.md of that. What
+//! cannot be has its reason in [`GAPS`] and shows as a footnote there.
+
+mod access_units;
+mod cell;
+mod client;
+mod record;
+
+use cell::{Cell, Gap};
+use client::Client;
+
+use crate::player::Transport;
+
+/// The tests of one client, one for each way it can be tried.
+macro_rules! client {
+    ($client:ident as $module:ident { $($transport:ident: $($way:ident)+;)+ }) => {
+        mod $module {
+            use super::{Cell, Client};
+            $(mod $transport {
+                use super::{Cell, Client};
+                $(#[test]
+                fn $way() {
+                    Cell::named(Client::$client, stringify!($transport), stringify!($way)).prove();
+                })+
+            })+
+        }
+    };
+}
+
+client!(Ffmpeg as ffmpeg {
+    udp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(Ffprobe as ffprobe {
+    udp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(GStreamer as gstreamer {
+    udp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(Mpv as mpv {
+    udp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(OpenCv as opencv {
+    udp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(PyAv as pyav {
+    udp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(Retina as retina {
+    udp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(Aiortsp as aiortsp {
+    udp: open_ipv4 digest_ipv4;
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(Curl as curl {
+    tcp: open_ipv4 open_ipv6 digest_ipv4 digest_ipv6;
+});
+
+client!(Yellowstone as yellowstone {
+    tcp: open_ipv4 open_ipv6;
+});
+
+/// Writes the reasons down; the table is refused when a cell has neither a test nor a reason.
+#[test]
+fn gaps() {
+    for gap in GAPS {
+        record::gap(gap);
+    }
+}
+
+/// yellowstone answers a challenge with the challenge's own headers and a digest of the word
+/// `undefined`: nobody lets it in. Refusing it must end it, where another challenge would not.
+#[test]
+fn yellowstone_with_a_password_is_refused_once_and_for_all() {
+    let cell = Cell::named(Client::Yellowstone, "tcp", "digest_ipv4");
+    let (server, url) = cell.serve("test:?size=320x240&fps=30");
+    let finished = cell.play(&url, 1);
+    assert!(!finished.status.success(), "{cell}: it plays, so it can have its place in the table");
+    assert!(finished.stderr.contains("Bad RTSP status code 400"), "{cell}: {}", finished.stderr);
+    server.stop();
+}
+
+/// Cells that cannot be.
+const GAPS: &[Gap] = &[
+    Gap {
+        client: Client::Aiortsp,
+        includes: |cell| cell.transport == Transport::Udp && cell.host.is_ipv6(),
+        why: "aiortsp opens its UDP sockets for IPv4 alone.",
+    },
+    Gap {
+        client: Client::Curl,
+        includes: |cell| cell.transport == Transport::Udp,
+        why: "libcurl receives RTP on the RTSP connection only; UDP is left to who uses it.",
+    },
+    Gap {
+        client: Client::Yellowstone,
+        includes: |cell| cell.transport == Transport::Udp,
+        why: "yellowstone has no UDP.",
+    },
+    Gap {
+        client: Client::Yellowstone,
+        includes: |cell| cell.transport == Transport::Tcp && cell.is_locked,
+        why: "yellowstone computes its Digest of the words `undefined` in place of realm and nonce \
+              (its expression for them wants apostrophes), and repeats the server's headers as its \
+              own: no server can let it in.",
+    },
+];
