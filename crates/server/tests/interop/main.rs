@@ -13,6 +13,7 @@ mod matrix;
 mod pictures;
 mod pipes;
 mod player;
+mod readme;
 mod running;
 
 use std::{env, ffi::OsString};

@@ -215,6 +215,6 @@ fn write_down(line: &str) {
 /// Pictures in a clip.
 pub(crate) const CLIP: usize = 50;
 /// What the server logs about each picture that came while it was still encoding another.
-const ENCODER_SKIPPED: &str = "a picture was skipped";
+pub(crate) const ENCODER_SKIPPED: &str = "a picture was skipped";
 /// Older pictures are not live: something has queued them.
 const UNUSABLE: Duration = Duration::from_secs(5);
