@@ -50,8 +50,12 @@ fn list(missing: &[&Tool]) -> String {
             How::Apt(packages) => format!("apt-get install {packages}"),
             How::Cargo(package) => format!("cargo install --locked {package}   (takes minutes)"),
             How::Rustup(component) => format!("rustup component add {component}"),
-            How::PyAv => {
-                format!("python3 -m venv target/python && target/python/bin/pip install {PYAV}")
+            How::Pip { packages, .. } => {
+                format!("python3 -m venv target/python && target/python/bin/pip install {packages}")
+            }
+            How::Npm(packages) => format!("npm install --prefix target/node {packages}"),
+            How::CaptureRight => {
+                "setcap cap_net_raw,cap_net_admin+ep $(command -v dumpcap)   (as root)".to_owned()
             }
         };
         format!("\n  {:width$}   {how}", tool.name)
@@ -79,11 +83,22 @@ fn install_all(workspace: &Workspace, missing: &[&Tool]) -> anyhow::Result<()> {
             How::Rustup(component) => {
                 run(workspace.command("rustup").args(["component", "add", component]))?;
             }
-            How::PyAv => {
-                let place = workspace.target.join("python");
-                run(workspace.command(system_python()).args(["-m", "venv"]).arg(&place))?;
-                let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYAV];
-                run(workspace.command(workspace.python()).args(pip))?;
+            How::Pip { packages, .. } => {
+                if !workspace.python().exists() {
+                    let place = workspace.target.join("python");
+                    run(workspace.command(system_python()).args(["-m", "venv"]).arg(&place))?;
+                }
+                let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+                run(workspace.command(workspace.python()).args(pip).args(packages.split(' ')))?;
+            }
+            How::Npm(packages) => {
+                let mut npm = workspace.command("npm");
+                npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
+                run(npm.arg(workspace.target.join("node")).args(packages.split(' ')))?;
+            }
+            How::CaptureRight => {
+                let dumpcap = output(Command::new("sh").args(["-c", "command -v dumpcap"]))?;
+                as_root(&["setcap", "cap_net_raw,cap_net_admin+ep", dumpcap.trim()])?;
             }
         }
     }
@@ -98,19 +113,23 @@ fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
             packages.join(", ")
         );
     }
-    let user = output(Command::new("id").arg("-u")).context("who is this?")?;
     let apt_get = |arguments: &[&str]| {
         let mut words = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-qq"];
-        if user.trim() != "0" {
-            words.insert(0, "sudo");
-        }
         words.extend(arguments);
-        run(Command::new(words[0]).args(&words[1..]))
+        as_root(&words)
     };
     apt_get(&["update"])?;
     let mut install = vec!["install", "--no-install-recommends"];
     install.extend(packages);
     apt_get(&install)
+}
+
+fn as_root(words: &[&str]) -> anyhow::Result<()> {
+    let user = output(Command::new("id").arg("-u")).context("who is this?")?;
+    let sudo = if user.trim() == "0" { None } else { Some(&"sudo") };
+    let mut words = sudo.into_iter().chain(words);
+    let program = words.next().context("nothing to run")?;
+    run(Command::new(program).args(words))
 }
 
 /// Debian's own where there is one: its `venv` comes as a package.
@@ -132,7 +151,17 @@ enum How {
     Apt(&'static str),
     Cargo(&'static str),
     Rustup(&'static str),
-    PyAv,
+    /// Into target/python, made where it is not there.
+    Pip {
+        /// With versions, parted by blanks; the first is the one that is asked for.
+        packages: &'static str,
+        /// What the first is imported as.
+        module: &'static str,
+    },
+    /// Into target/node; with versions, parted by blanks.
+    Npm(&'static str),
+    /// That of dumpcap to open a device.
+    CaptureRight,
 }
 
 fn prints_version(program: &str) -> bool {
@@ -219,6 +248,19 @@ const TOOLS: &[Tool] = &[
         how: How::Apt("gstreamer1.0-libav"),
     },
     Tool {
+        // For a window: without it, GStreamer would choose OpenGL, which a bare display has not.
+        name: "GStreamer's X11 plugin",
+        stages: PLAYING,
+        is_there: |_| has_element("ximagesink"),
+        how: How::Apt("gstreamer1.0-x"),
+    },
+    Tool {
+        name: "Xvfb",
+        stages: PLAYING,
+        is_there: |_| succeeds(Command::new("Xvfb").arg("-help")),
+        how: How::Apt("xvfb"),
+    },
+    Tool {
         name: "mpv",
         stages: PLAYING,
         is_there: |_| prints_version("mpv"),
@@ -229,17 +271,75 @@ const TOOLS: &[Tool] = &[
         stages: PLAYING,
         is_there: |workspace| {
             let imports = ["-c", "import venv, ensurepip"];
-            has_pyav(workspace) || succeeds(Command::new(system_python()).args(imports))
+            workspace.python().exists() || succeeds(Command::new(system_python()).args(imports))
         },
         how: How::Apt("python3 python3-venv"),
     },
-    Tool { name: "PyAV", stages: PLAYING, is_there: has_pyav, how: How::PyAv },
+    Tool { name: "PyAV", stages: PLAYING, is_there: |at| has_package(at, PYAV), how: PYAV },
+    Tool { name: "OpenCV", stages: PLAYING, is_there: |at| has_package(at, OPENCV), how: OPENCV },
+    Tool {
+        name: "aiortsp",
+        stages: PLAYING,
+        is_there: |at| has_package(at, AIORTSP),
+        how: AIORTSP,
+    },
+    Tool { name: "libcurl", stages: PLAYING, is_there: |at| has_package(at, PYCURL), how: PYCURL },
+    Tool {
+        name: "Node.js",
+        stages: PLAYING,
+        is_there: |_| prints_version("node"),
+        how: How::Apt("nodejs"),
+    },
+    Tool {
+        name: "npm",
+        stages: PLAYING,
+        is_there: |at| has_package(at, YELLOWSTONE) || prints_version("npm"),
+        how: How::Apt("npm"),
+    },
+    Tool {
+        name: "yellowstone",
+        stages: PLAYING,
+        is_there: |at| has_package(at, YELLOWSTONE),
+        how: YELLOWSTONE,
+    },
+    Tool {
+        name: "tshark",
+        stages: PLAYING,
+        is_there: |_| prints_version("tshark") && prints_version("dumpcap"),
+        how: How::Apt("tshark libcap2-bin"),
+    },
+    Tool {
+        name: "the right to capture packets",
+        stages: PLAYING,
+        is_there: |_| succeeds(Command::new("dumpcap").args(["-i", "lo", "-L"])),
+        how: How::CaptureRight,
+    },
 ];
 
-fn has_pyav(workspace: &Workspace) -> bool {
-    let wanted = PYAV.rsplit('=').next().unwrap_or_default();
-    let imports = format!("import av; assert av.__version__ == {wanted:?}");
-    succeeds(Command::new(workspace.python()).args(["-c", &imports]))
+/// Whether the first of the packages is there, in its very version.
+fn has_package(workspace: &Workspace, how: How) -> bool {
+    let first = |packages: &'static str| packages.split(' ').next().unwrap_or_default();
+    match how {
+        How::Pip { packages, module } => {
+            let (name, version) = first(packages).split_once("==").unwrap_or_default();
+            let imports = format!(
+                "import {module}; from importlib.metadata import version; \
+                 assert version({name:?}) == {version:?}"
+            );
+            succeeds(Command::new(workspace.python()).args(["-c", &imports]))
+        }
+        How::Npm(packages) => {
+            let (name, version) = first(packages).split_once('@').unwrap_or_default();
+            let requires = format!(
+                "require({name:?}); \
+                 if (require('{name}/package.json').version !== {version:?}) process.exit(1)"
+            );
+            let mut node = Command::new("node");
+            node.env("NODE_PATH", workspace.target.join("node/node_modules"));
+            succeeds(node.args(["-e", &requires]))
+        }
+        _ => false,
+    }
 }
 
 const BUILDING: &[Name] = &[
@@ -253,4 +353,9 @@ const BUILDING: &[Name] = &[
     Name::Static,
 ];
 const PLAYING: &[Name] = &[Name::Interop];
-const PYAV: &str = "av==18.1.0";
+const PYAV: How = How::Pip { packages: "av==18.1.0", module: "av" };
+const OPENCV: How =
+    How::Pip { packages: "opencv-python-headless==5.0.0.93 numpy==2.4.6", module: "cv2" };
+const AIORTSP: How = How::Pip { packages: "aiortsp==1.4.0 dpkt==1.9.8", module: "aiortsp" };
+const PYCURL: How = How::Pip { packages: "pycurl==7.49.0", module: "pycurl" };
+const YELLOWSTONE: How = How::Npm("yellowstone@2.1.0 sdp-transform@1.4.1");

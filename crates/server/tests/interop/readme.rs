@@ -19,7 +19,7 @@ use testkit::server_process::ServerProcess;
 use crate::{
     LOGIN, binary,
     pictures::ENCODER_SKIPPED,
-    player::{LIMIT, python},
+    player::{LIMIT, python_program},
     running::{Finished, Running, output_of},
 };
 
@@ -42,7 +42,7 @@ fn gstreamer() {
 fn opencv() {
     let mut server = serve();
     let script = block("python").replace(ADDRESS, &server.url_with_login("cam", LOGIN));
-    let mut command = Command::new(python());
+    let mut command = Command::new(python_program());
     command.args(["-u", "-c", &script]);
     let mut running = Running::start("the README's OpenCV program", command, LIMIT);
     // It runs until the stream ends: three lines, and then that end.
