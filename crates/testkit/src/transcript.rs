@@ -8,6 +8,7 @@
 //! % source silent            a direction to the stage: whatever the World understands
 //! C: OPTIONS * RTSP/1.0      the client sends this line, CRLF appended; `C:` alone is empty
 //! C+ OPT                     … without CRLF, for what is cut off
+//! C/ CSeq: 1                 … with LF alone
 //! C$ 1 81c90007…             … a `$` frame on channel 1, in hexadecimal; `rr` makes a report
 //! S: RTSP/1.0 200 OK         the server sends this line next, and nothing before it
 //! S: Session: {id};timeout=60    `{id}` takes a token, or has to equal the one taken before
@@ -23,6 +24,8 @@
 //! U< rtp …                   those that have come to that port are forgotten, and any number may
 //!                            come before the one expected next
 //! U! quiet                   none has come to either port since
+//! U2> rtp cefaedfe           … from, or to, another pair of ports of the client's host: what address
+//!                            translation makes of those it named
 //! @ +61s                     time passes (also `+40ms`)
 //! X                          the client closes
 //! ```
@@ -33,7 +36,8 @@
 //!
 //! * `{digest USER PASSWORD}` is a whole value of Authorization for the request it stands in, made
 //!   of `{realm}` and `{nonce}`, which must have been taken,
-//! * `{response USER PASSWORD}` only the hash, for the `uri="…"` in the same line.
+//! * `{response USER PASSWORD}` only the hash, for the `uri="…"` in the same line,
+//! * `{sha256 USER PASSWORD NC}` as `{digest …}`, with SHA-256, `qop=auth` and this nonce count.
 //!
 //! Packets are described by words, each of which must hold, and fields, whose values are patterns:
 //!
@@ -49,7 +53,7 @@
 
 use std::{fmt, time::Duration};
 
-pub use packet::Port;
+pub use packet::{Pair, Place, Port};
 pub use player::{Cuts, Failure, Pause, Player, World};
 
 mod connection;
@@ -81,15 +85,16 @@ enum Action {
     Send(usize, Outgoing),
     Expect(usize, Incoming),
     Close(usize),
-    SendDatagram(Port, Payload),
-    ExpectDatagram(Port, Expected),
-    ForgetDatagrams(Port),
-    ExpectNoDatagram,
+    SendDatagram(Place, Payload),
+    ExpectDatagram(Place, Expected),
+    ForgetDatagrams(Place),
+    ExpectNoDatagram(Pair),
 }
 
 #[derive(Clone, Debug)]
 enum Outgoing {
     Line(Pattern),
+    LineFeedLine(Pattern),
     Text(Pattern),
     Frame(u8, Payload),
 }
@@ -148,12 +153,7 @@ fn action(text: &str) -> Result<Action, String> {
         '%' => Ok(Action::Direct(Pattern::parse(rest.trim())?)),
         '@' => Ok(Action::Wait(duration(rest.trim())?)),
         'C' | 'S' | 'X' => {
-            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let (number, rest) = rest.split_at(digits);
-            let connection = match number {
-                "" => 1,
-                number => number.parse().map_err(|_| unknown())?,
-            };
+            let (connection, rest) = numbered(rest).ok_or_else(unknown)?;
             match (first, rest.chars().next(), rest.get(1..).unwrap_or_default()) {
                 ('C', Some(kind), rest) => Ok(Action::Send(connection, outgoing(kind, rest)?)),
                 ('S', Some(kind), rest) => Ok(Action::Expect(connection, incoming(kind, rest)?)),
@@ -161,20 +161,31 @@ fn action(text: &str) -> Result<Action, String> {
                 _ => Err(unknown()),
             }
         }
-        'U' => match (rest.chars().next(), rest.get(1..).unwrap_or_default().trim()) {
-            (Some('!'), "quiet") => Ok(Action::ExpectNoDatagram),
-            (Some('>'), rest) => {
-                let (port, payload) = datagram_port(rest).ok_or_else(unknown)?;
-                Ok(Action::SendDatagram(port, self::payload(payload)?))
+        'U' => {
+            let (pair, rest) = numbered(rest).ok_or_else(unknown)?;
+            match (rest.chars().next(), rest.get(1..).unwrap_or_default().trim()) {
+                (Some('!'), "quiet") => Ok(Action::ExpectNoDatagram(pair)),
+                (Some('>'), rest) => {
+                    let (port, payload) = datagram_port(rest).ok_or_else(unknown)?;
+                    Ok(Action::SendDatagram((pair, port), self::payload(payload)?))
+                }
+                (Some('<'), rest) => match datagram_port(rest).ok_or_else(unknown)? {
+                    (port, "…" | "...") => Ok(Action::ForgetDatagrams((pair, port))),
+                    (port, _) => Ok(Action::ExpectDatagram((pair, port), Expected::parse(rest)?)),
+                },
+                _ => Err(unknown()),
             }
-            (Some('<'), rest) => match datagram_port(rest).ok_or_else(unknown)? {
-                (port, "…" | "...") => Ok(Action::ForgetDatagrams(port)),
-                (port, _) => Ok(Action::ExpectDatagram(port, Expected::parse(rest)?)),
-            },
-            _ => Err(unknown()),
-        },
+        }
         _ => Err(unknown()),
     }
+}
+
+/// The number behind the first letter, 1 where there is none, and the rest.
+fn numbered(text: &str) -> Option<(usize, &str)> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, rest) = text.split_at(digits);
+    let number = if number.is_empty() { 1 } else { number.parse().ok()? };
+    Some((number, rest))
 }
 
 fn outgoing(kind: char, rest: &str) -> Result<Outgoing, String> {
@@ -182,6 +193,7 @@ fn outgoing(kind: char, rest: &str) -> Result<Outgoing, String> {
     let text = rest.strip_prefix(' ').unwrap_or(rest);
     match kind {
         ':' => Ok(Outgoing::Line(Pattern::parse(text)?)),
+        '/' => Ok(Outgoing::LineFeedLine(Pattern::parse(text)?)),
         '+' => Ok(Outgoing::Text(Pattern::parse(text)?)),
         '$' => {
             let (channel, payload) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));

@@ -54,7 +54,9 @@ pub struct Setup {
     pub schemes: Schemes,
     /// The streams.
     pub streams: Vec<(String, Source)>,
-    /// Whether there are UDP ports, on 127.0.0.1.
+    /// Where server and clients are.
+    pub host: IpAddr,
+    /// Whether there are UDP ports.
     pub udp: bool,
     /// How much clients may use.
     pub limits: Limits,
@@ -66,6 +68,7 @@ impl Default for Setup {
             users: Vec::new(),
             schemes: Schemes::default(),
             streams: vec![("cam".to_owned(), Source::default())],
+            host: HOST,
             udp: false,
             limits: Limits::default(),
         }
@@ -83,6 +86,7 @@ impl Setup {
 pub struct Server {
     pub shared: Arc<Shared>,
     pub sources: Vec<source::Handle>,
+    host: IpAddr,
     shutdown: watch::Sender<bool>,
     helpers: Vec<JoinHandle<()>>,
 }
@@ -93,7 +97,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
         let entropy = counting_entropy();
         let ports = setup.udp.then(|| {
-            Arc::new(Ports::bind(&[LOCAL.ip()], 0).expect("two neighbouring ports are free"))
+            Arc::new(Ports::bind(&[setup.host], 0).expect("two neighbouring ports are free"))
         });
         let mut streams = Streams::default();
         let (mut sources, mut helpers) = (Vec::new(), Vec::new());
@@ -111,7 +115,8 @@ impl Server {
         let shared =
             Arc::new(Shared::new(streams, gate, ports, clock, entropy, setup.limits.clone()));
         helpers.push(tokio::spawn(expire(shared.clone())));
-        Self { shared, sources, shutdown: watch::Sender::new(false), helpers }
+        let shutdown = watch::Sender::new(false);
+        Self { shared, sources, host: setup.host, shutdown, helpers }
     }
 
     /// Connects by a pipe that holds as much as anyone will send.
@@ -134,8 +139,8 @@ impl Server {
         let context = Context {
             shared: self.shared.clone(),
             id: self.shared.next_connection(),
-            peer: PEER,
-            local: LOCAL,
+            peer: SocketAddr::new(self.host, PEER.port()),
+            local: SocketAddr::new(self.host, LOCAL.port()),
             shutdown: self.shutdown.subscribe(),
             stranger,
         };

@@ -3,7 +3,8 @@
 //! ```text
 //! before the first line of a client
 //!   % user NAME PASSWORD       somebody who may log in; without any the server is open
-//!   % udp                      UDP ports on 127.0.0.1, for the server and the client
+//!   % udp                      UDP ports, for the server and the client
+//!   % ipv6                     both are at [::1], not at 127.0.0.1; before `% udp`
 //!   % source never             never has anything to show
 //!   % source in 3s             begins then
 //!   % source silent            can be described, and never shows anything
@@ -18,19 +19,20 @@
 //! ```
 
 use std::{
-    net::{SocketAddr, UdpSocket},
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
 use lenscast::{live::mount::Start, sessions};
-use testkit::transcript::{Port, World};
+use testkit::transcript::{Pair, Place, Port, World};
 use tokio::{
     io::DuplexStream,
     task::JoinHandle,
     time::{Instant, sleep},
 };
 
-use super::{LOCAL, Server, Setup, source::Source};
+use super::{Server, Setup, source::Source};
 
 /// A server to be, then one that runs, and its client.
 #[derive(Default)]
@@ -38,10 +40,11 @@ pub struct Stage {
     setup: Setup,
     server: Option<Server>,
     connections: Vec<JoinHandle<()>>,
-    client: Option<Client>,
+    /// The ports of the client's host, made when they are first used.
+    client: BTreeMap<Pair, Client>,
 }
 
-/// The client's own ports.
+/// A pair of ports.
 struct Client {
     rtp: UdpSocket,
     rtcp: UdpSocket,
@@ -52,6 +55,11 @@ impl Stage {
         self.server.get_or_insert_with(|| Server::start(&self.setup))
     }
 
+    fn client(&mut self, pair: Pair) -> &Client {
+        let host = self.setup.host;
+        self.client.entry(pair).or_insert_with(|| Client::bind(host))
+    }
+
     fn set_up(&mut self, words: &[&str]) -> Option<()> {
         let (_, source) = self.setup.streams.first_mut()?;
         match *words {
@@ -60,8 +68,9 @@ impl Stage {
             }
             ["udp"] => {
                 self.setup.udp = true;
-                self.client = Some(Client::bind());
+                self.client(NAMED);
             }
+            ["ipv6"] => self.setup.host = Ipv6Addr::LOCALHOST.into(),
             ["sha256"] => self.setup.schemes.sha256 = true,
             ["source", "never"] => source.begins = None,
             ["source", "silent"] => {
@@ -134,14 +143,13 @@ impl World for Stage {
     }
 
     fn client_ports(&self) -> Option<(u16, u16)> {
-        let client = self.client.as_ref()?;
+        let client = self.client.get(&NAMED)?;
         Some((client.address(Port::Rtp).port(), client.address(Port::Rtcp).port()))
     }
 
     /// Handed over without the network: it is not what is tested here, and has a time of its own.
-    fn send_datagram(&mut self, port: Port, payload: &[u8]) {
-        let Some(client) = &self.client else { return };
-        let from = client.address(port);
+    fn send_datagram(&mut self, (pair, port): Place, payload: &[u8]) {
+        let from = self.client(pair).address(port);
         let port = match port {
             Port::Rtp => sessions::Port::Rtp,
             Port::Rtcp => sessions::Port::Rtcp,
@@ -150,8 +158,8 @@ impl World for Stage {
         self.server().shared.sessions.datagram(from, port, payload, now);
     }
 
-    fn receive_datagram(&mut self, port: Port, wait: bool) -> Option<Vec<u8>> {
-        let socket = self.client.as_ref()?.socket(port);
+    fn receive_datagram(&mut self, (pair, port): Place, wait: bool) -> Option<Vec<u8>> {
+        let socket = self.client(pair).socket(port);
         socket.set_nonblocking(!wait).ok()?;
         let mut buffer = vec![0; 65_536];
         let length = socket.recv(&mut buffer).ok()?;
@@ -161,8 +169,8 @@ impl World for Stage {
 }
 
 impl Client {
-    fn bind() -> Self {
-        let bind = || UdpSocket::bind(SocketAddr::new(LOCAL.ip(), 0)).expect("a port is free");
+    fn bind(host: IpAddr) -> Self {
+        let bind = || UdpSocket::bind(SocketAddr::new(host, 0)).expect("a port is free");
         let client = Self { rtp: bind(), rtcp: bind() };
         for port in [Port::Rtp, Port::Rtcp] {
             // Only ever waited for when the machine is so busy that loopback is late.
@@ -183,3 +191,6 @@ impl Client {
         self.socket(port).local_addr().expect("bound")
     }
 }
+
+/// The pair of ports that a client names in SETUP.
+const NAMED: Pair = 1;

@@ -11,6 +11,13 @@ pub enum Port {
     Rtcp,
 }
 
+/// A pair of ports of the client's host: 1 is the one it names, others are what address translation
+/// may make of it.
+pub type Pair = usize;
+
+/// One port of the client's host.
+pub type Place = (Pair, Port);
+
 /// What a packet has to be.
 #[derive(Clone, Debug)]
 pub(super) struct Expected {

@@ -30,6 +30,12 @@ enum Piece {
         user: String,
         password: String,
     },
+    /// `{sha256 user password nc}`: a whole value of Authorization, by SHA-256 and `qop=auth`.
+    Sha256 {
+        user: String,
+        password: String,
+        count: String,
+    },
 }
 
 /// The request that a line belongs to.
@@ -86,6 +92,21 @@ impl Pattern {
                          uri=\"{uri}\", response=\"{response}\""
                     );
                 }
+                Piece::Sha256 { user, password, count } => {
+                    let (realm, nonce) = (taken(names, "realm")?, taken(names, "nonce")?);
+                    let RequestLine { method, uri } = request;
+                    let ha1 = of_three(user, realm, password)?.sha256_hex();
+                    let (scheme, rest) = split_url(uri)?;
+                    let ha2 = of_three(method, scheme, rest)?.sha256_hex();
+                    // Three texts with colons between them, of which two hold more colons.
+                    let (left, right) = (format!("{ha1}:{nonce}"), format!("{CNONCE}:auth:{ha2}"));
+                    let response = of_three(&left, count, &right)?.sha256_hex();
+                    line += &format!(
+                        "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", \
+                         uri=\"{uri}\", algorithm=SHA-256, qop=auth, nc={count}, \
+                         cnonce=\"{CNONCE}\", response=\"{response}\""
+                    );
+                }
                 Piece::Response { user, password } => {
                     let (realm, nonce) = (taken(names, "realm")?, taken(names, "nonce")?);
                     let uri = line.split_once("uri=\"").and_then(|(_, rest)| rest.split_once('"'));
@@ -132,7 +153,9 @@ impl Pattern {
                     }
                     rest = behind;
                 }
-                Piece::Digest { .. } | Piece::Response { .. } => return false,
+                Piece::Digest { .. } | Piece::Response { .. } | Piece::Sha256 { .. } => {
+                    return false;
+                }
             }
         }
         if rest.is_empty() {
@@ -150,6 +173,7 @@ impl Pattern {
             Piece::Rest => "{*}".to_owned(),
             Piece::Digest { user, .. } => format!("{{digest {user} …}}"),
             Piece::Response { user, .. } => format!("{{response {user} …}}"),
+            Piece::Sha256 { user, .. } => format!("{{sha256 {user} …}}"),
         });
         shown.collect()
     }
@@ -166,6 +190,11 @@ impl Piece {
             ["response", user, password] => {
                 Ok(Self::Response { user: user.to_owned(), password: password.to_owned() })
             }
+            ["sha256", user, password, count] => Ok(Self::Sha256 {
+                user: user.to_owned(),
+                password: password.to_owned(),
+                count: count.to_owned(),
+            }),
             [name] if !name.is_empty() => Ok(match name.strip_suffix('!') {
                 Some(name) => Self::Anew(name.to_owned()),
                 None => Self::Name(name.to_owned()),
@@ -192,15 +221,23 @@ fn response(
     method: &str,
     uri: &str,
 ) -> Result<String, String> {
-    let ha1 = md5_of_three(user, realm, password)?;
-    let absolute = uri.split_once(':').ok_or("a digest needs an absolute URL")?;
-    let ha2 = md5_of_three(method, absolute.0, absolute.1)?;
-    md5_of_three(&ha1, nonce, &ha2)
+    let ha1 = of_three(user, realm, password)?.md5_hex();
+    let (scheme, rest) = split_url(uri)?;
+    let ha2 = of_three(method, scheme, rest)?.md5_hex();
+    Ok(of_three(&ha1, nonce, &ha2)?.md5_hex())
 }
 
-/// MD5 of three texts with colons between them: HA1, HA2 (a URL has a colon itself) and the
-/// response are all of this form.
-fn md5_of_three(first: &str, second: &str, third: &str) -> Result<String, String> {
-    let second = second.parse().map_err(|error| format!("{second:?}: {error}"))?;
-    Ok(Ha1::from_password(first, &second, third).md5_hex())
+/// A URL at its first colon.
+fn split_url(url: &str) -> Result<(&str, &str), String> {
+    url.split_once(':').ok_or_else(|| format!("a digest needs an absolute URL, not {url:?}"))
 }
+
+/// The hashes of three texts with colons between them: HA1, HA2 (a URL has a colon itself) and the
+/// response are all of this form.
+fn of_three(first: &str, second: &str, third: &str) -> Result<Ha1, String> {
+    let second = second.parse().map_err(|error| format!("{second:?}: {error}"))?;
+    Ok(Ha1::from_password(first, &second, third))
+}
+
+/// The client's own nonce.
+const CNONCE: &str = "0a4f113b";

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Action, Incoming, Outgoing, Payload, Port, Transcript,
+    Action, Incoming, Outgoing, Pair, Payload, Place, Port, Transcript,
     connection::Connection,
     packet::{Described, Expected, describe, receiver_report},
     pattern::{Names, Pattern, RequestLine},
@@ -35,16 +35,16 @@ pub trait World {
     /// Connects to the server.
     async fn connect(&mut self) -> Self::Stream;
 
-    /// The client's own ports, which transcripts call `{rtp_port}` and `{rtcp_port}`; `None` where
+    /// The ports the client names, which transcripts call `{rtp_port}` and `{rtcp_port}`; `None` where
     /// there is no UDP.
     fn client_ports(&self) -> Option<(u16, u16)>;
 
-    /// Sends a datagram from one of the client's ports to that of the server.
-    fn send_datagram(&mut self, port: Port, payload: &[u8]);
+    /// Sends a datagram from one of the ports of the client's host to that of the server.
+    fn send_datagram(&mut self, from: Place, payload: &[u8]);
 
-    /// The next datagram that has come to one of the client's ports. `wait`: in real time, for what
-    /// has been sent and may be on its way still.
-    fn receive_datagram(&mut self, port: Port, wait: bool) -> Option<Vec<u8>>;
+    /// The next datagram that has come to one of the ports of the client's host. `wait`: in real
+    /// time, for what has been sent and may be on its way still.
+    fn receive_datagram(&mut self, at: Place, wait: bool) -> Option<Vec<u8>>;
 }
 
 /// Into how many pieces what a client says is cut.
@@ -88,7 +88,7 @@ pub struct Player<W: World> {
     names: Names,
     connections: BTreeMap<usize, Connection<W::Stream>>,
     /// Datagrams may come to these ports before the one that is expected next.
-    skipped: HashSet<Port>,
+    skipped: HashSet<Place>,
 }
 
 impl<W: World> Player<W> {
@@ -144,26 +144,18 @@ impl<W: World> Player<W> {
                 sleep(INSTANT).await;
                 Ok(())
             }
-            Action::SendDatagram(port, payload) => {
+            Action::SendDatagram(from, payload) => {
                 let payload = self.payload(payload)?;
-                self.world.send_datagram(*port, &payload);
+                self.world.send_datagram(*from, &payload);
                 Ok(())
             }
-            Action::ExpectDatagram(port, expected) => self.expect_datagram(*port, expected).await,
-            Action::ForgetDatagrams(port) => {
-                while self.world.receive_datagram(*port, false).is_some() {}
-                self.skipped.insert(*port);
+            Action::ExpectDatagram(at, expected) => self.expect_datagram(*at, expected).await,
+            Action::ForgetDatagrams(at) => {
+                while self.world.receive_datagram(*at, false).is_some() {}
+                self.skipped.insert(*at);
                 Ok(())
             }
-            Action::ExpectNoDatagram => {
-                self.skipped.clear();
-                for port in [Port::Rtp, Port::Rtcp] {
-                    if let Some(datagram) = self.world.receive_datagram(port, false) {
-                        return Err(format!("a datagram: {}", describe(&datagram)));
-                    }
-                }
-                Ok(())
-            }
+            Action::ExpectNoDatagram(pair) => self.expect_no_datagram(*pair),
         }
     }
 
@@ -190,6 +182,7 @@ impl<W: World> Player<W> {
                 [&[b'$', *channel, high, low], &payload[..]].concat()
             }
             Outgoing::Text(text) => self.fill(number, text).await?.into_bytes(),
+            Outgoing::LineFeedLine(line) => (self.fill(number, line).await? + "\n").into_bytes(),
             Outgoing::Line(line) => (self.fill(number, line).await? + "\r\n").into_bytes(),
         };
         self.connection(number).await.outgoing.extend(bytes);
@@ -290,12 +283,22 @@ impl<W: World> Player<W> {
         Err(format!("expected {expected}\n     came {item}"))
     }
 
-    async fn expect_datagram(&mut self, port: Port, expected: &Expected) -> Result<(), String> {
+    fn expect_no_datagram(&mut self, pair: Pair) -> Result<(), String> {
+        self.skipped.retain(|(skipped, _)| *skipped != pair);
+        for port in [Port::Rtp, Port::Rtcp] {
+            if let Some(datagram) = self.world.receive_datagram((pair, port), false) {
+                return Err(format!("a datagram: {}", describe(&datagram)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn expect_datagram(&mut self, at: Place, expected: &Expected) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let is_skipping = self.skipped.remove(&port);
+        let is_skipping = self.skipped.remove(&at);
         loop {
             let is_late = Instant::now() >= deadline;
-            let Some(datagram) = self.world.receive_datagram(port, is_late) else {
+            let Some(datagram) = self.world.receive_datagram(at, is_late) else {
                 if is_late {
                     return Err(format!("expected {}\n     came nothing", expected.text()));
                 }

@@ -55,6 +55,25 @@ fn digests_are_those_of_real_clients() {
     assert!(pattern("{digest a b}").fill(&Names::new(), &request).is_err());
 }
 
+/// RFC 7616 section 3.9.1, whose realm and nonce these are, its cnonce replaced by ours; the response
+/// was computed with another program (Python's hashlib).
+#[test]
+fn digests_by_sha256_count_and_have_a_cnonce() {
+    let request = RequestLine::parse("GET http://www.example.org/dir/index.html RTSP/1.0").unwrap();
+    let mut names = Names::new();
+    names.insert("realm".into(), "http-auth@example.org".into());
+    names.insert("nonce".into(), "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v".into());
+    let line = pattern("{sha256 Mufasa Circle 0000000a}").fill(&names, &request).unwrap();
+    let (_, rest) = line.split_once("algorithm=SHA-256, qop=auth, nc=0000000a, ").unwrap();
+    assert_eq!(
+        rest,
+        "cnonce=\"0a4f113b\", \
+         response=\"a68e0953c3191daad4450448b6f59130befec7b5d3ab24388d96d63caeeff198\""
+    );
+    let path = RequestLine { method: "PLAY".into(), uri: "/cam".into() };
+    assert!(pattern("{sha256 a b 00000001}").fill(&names, &path).is_err());
+}
+
 #[test]
 fn lines_that_mean_nothing_are_refused_by_number() {
     for text in [
@@ -69,9 +88,12 @@ fn lines_that_mean_nothing_are_refused_by_number() {
         "S$ 0 rtp size=3",
         "U< tcp",
         "U! loud",
+        "U2! loud",
+        "Ux> rtp 00",
         "S! sleeps",
         "X now",
         "C: {a b}",
+        "C: {sha256 a b}",
     ] {
         let error = Transcript::parse(&format!("# a comment\n\n{text}\n")).unwrap_err();
         assert_eq!(error.line, 3, "{text}");
@@ -110,9 +132,9 @@ impl World for Parrot {
         None
     }
 
-    fn send_datagram(&mut self, _: Port, _: &[u8]) {}
+    fn send_datagram(&mut self, _: Place, _: &[u8]) {}
 
-    fn receive_datagram(&mut self, _: Port, _: bool) -> Option<Vec<u8>> {
+    fn receive_datagram(&mut self, _: Place, _: bool) -> Option<Vec<u8>> {
         None
     }
 }
