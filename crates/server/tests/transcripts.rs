@@ -23,6 +23,7 @@ macro_rules! transcripts {
 transcripts! {
     cached_keyframe = "cached-keyframe.rtsp"
     describe_503 = "describe-503.rtsp"
+    digest_uris = "digest-uris.rtsp"
     ffmpeg_5_1_no_udp = "ffmpeg-5.1-no-udp.rtsp"
     ffmpeg_5_1_query = "ffmpeg-5.1-query.rtsp"
     ffmpeg_5_1_tcp_digest = "ffmpeg-5.1-tcp-digest.rtsp"
@@ -32,43 +33,58 @@ transcripts! {
     ffmpeg_5_1_udp_timeout = "ffmpeg-5.1-udp-timeout.rtsp"
     ffmpeg_5_1_udp = "ffmpeg-5.1-udp.rtsp"
     frames_between = "frames-between.rtsp"
+    frames_inside = "frames-inside.rtsp"
     gstreamer_1_22_no_udp = "gstreamer-1.22-no-udp.rtsp"
     gstreamer_1_22_query = "gstreamer-1.22-query.rtsp"
     gstreamer_1_22_tcp_digest = "gstreamer-1.22-tcp-digest.rtsp"
     gstreamer_1_22_udp = "gstreamer-1.22-udp.rtsp"
+    header_case = "header-case.rtsp"
+    header_needed = "header-needed.rtsp"
     http = "http.rtsp"
+    ignored_headers = "ignored-headers.rtsp"
+    ipv6 = "ipv6.rtsp"
     leaving_early = "leaving-early.rtsp"
+    line_ends = "line-ends.rtsp"
     login_first = "login-first.rtsp"
     mpv_0_35_tcp = "mpv-0.35-tcp.rtsp"
     mpv_0_35_udp_digest = "mpv-0.35-udp-digest.rtsp"
     names_of_a_stream = "names-of-a-stream.rtsp"
+    nat_late = "nat-late.rtsp"
+    nat = "nat.rtsp"
     nonsense_behind_requests = "nonsense-behind-requests.rtsp"
     nonsense_behind_waiting = "nonsense-behind-waiting.rtsp"
     not_rtsp = "not-rtsp.rtsp"
     old_nonce = "old-nonce.rtsp"
     one_url = "one-url.rtsp"
+    onvif = "onvif.rtsp"
     pause_and_play_udp = "pause-and-play-udp.rtsp"
     pause_and_play = "pause-and-play.rtsp"
+    pipelined_whole = "pipelined-whole.rtsp"
     pipelined = "pipelined.rtsp"
     play_twice = "play-twice.rtsp"
+    play_variants = "play-variants.rtsp"
     play_while_starting = "play-while-starting.rtsp"
     play_without_pictures = "play-without-pictures.rtsp"
     pyav_18_tcp_digest = "pyav-18-tcp-digest.rtsp"
     pyav_18_udp = "pyav-18-udp.rtsp"
     refusals = "refusals.rtsp"
+    responses = "responses.rtsp"
     retina_0_4_tcp_digest = "retina-0.4-tcp-digest.rtsp"
     retina_0_4_tcp = "retina-0.4-tcp.rtsp"
     retina_0_4_udp = "retina-0.4-udp.rtsp"
     server_stops = "server-stops.rtsp"
+    setup_twice = "setup-twice.rtsp"
+    sha256_login = "sha256-login.rtsp"
     silence = "silence.rtsp"
     source_pauses = "source-pauses.rtsp"
     stale_nonce = "stale-nonce.rtsp"
     stream_ends = "stream-ends.rtsp"
     tcp_not_playing = "tcp-not-playing.rtsp"
     tcp_silent = "tcp-silent.rtsp"
+    teardown_tracks = "teardown-tracks.rtsp"
     teardown_twice = "teardown-twice.rtsp"
-    header_needed = "header-needed.rtsp"
     theft = "theft.rtsp"
+    transport_lists = "transport-lists.rtsp"
     transports_udp = "transports-udp.rtsp"
     transports = "transports.rtsp"
     two_sessions = "two-sessions.rtsp"
@@ -89,6 +105,15 @@ fn play(file: &str, cuts: Cuts) -> Vec<Vec<u8>> {
         let played = Player::new(Stage::default(), cuts.clone()).play(&transcript).await;
         played.unwrap_or_else(|failure| panic!("{file}:{failure}\n  {cuts:?}"))
     })
+}
+
+/// One byte to a segment, each looked at before the next.
+#[test]
+fn one_byte_at_a_time_gets_the_same_answer() {
+    for file in WITHOUT_PORTS {
+        let cut = play(file, Cuts { lengths: vec![1], pause: Pause::Turns(2) });
+        assert!(play(file, Cuts::default()) == cut, "{file}");
+    }
 }
 
 proptest! {
@@ -127,11 +152,17 @@ proptest! {
 const WITHOUT_PORTS: &[&str] = &[
     "ffmpeg-5.1-tcp-digest.rtsp",
     "frames-between.rtsp",
+    "frames-inside.rtsp",
     "gstreamer-1.22-tcp-digest.rtsp",
+    "header-case.rtsp",
+    "line-ends.rtsp",
     "names-of-a-stream.rtsp",
     "pause-and-play.rtsp",
+    "pipelined-whole.rtsp",
     "pipelined.rtsp",
+    "play-variants.rtsp",
     "refusals.rtsp",
+    "responses.rtsp",
     "two-sessions.rtsp",
     "wrong-order.rtsp",
     "wrong-password.rtsp",
