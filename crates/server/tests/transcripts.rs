@@ -22,6 +22,7 @@ macro_rules! transcripts {
 
 transcripts! {
     cached_keyframe = "cached-keyframe.rtsp"
+    cseq = "cseq.rtsp"
     describe_503 = "describe-503.rtsp"
     digest_uris = "digest-uris.rtsp"
     ffmpeg_5_1_no_udp = "ffmpeg-5.1-no-udp.rtsp"
@@ -46,6 +47,7 @@ transcripts! {
     leaving_early = "leaving-early.rtsp"
     line_ends = "line-ends.rtsp"
     login_first = "login-first.rtsp"
+    methods = "methods.rtsp"
     mpv_0_35_tcp = "mpv-0.35-tcp.rtsp"
     mpv_0_35_udp_digest = "mpv-0.35-udp-digest.rtsp"
     names_of_a_stream = "names-of-a-stream.rtsp"
@@ -73,6 +75,7 @@ transcripts! {
     retina_0_4_tcp = "retina-0.4-tcp.rtsp"
     retina_0_4_udp = "retina-0.4-udp.rtsp"
     server_stops = "server-stops.rtsp"
+    session_spellings = "session-spellings.rtsp"
     setup_twice = "setup-twice.rtsp"
     sha256_login = "sha256-login.rtsp"
     silence = "silence.rtsp"

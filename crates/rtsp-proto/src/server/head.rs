@@ -70,6 +70,7 @@ struct Survey {
     /// The first one, or the first that can be echoed.
     cseq: Option<CSeq>,
     cseq_count: usize,
+    cseqs_differ: bool,
     content_length: Option<u64>,
     content_length_unclear: bool,
     fault: Option<String>,
@@ -89,8 +90,10 @@ impl Survey {
         // These two are looked at even beyond the limit: one keeps the framing, the other says
         // which request is being refused.
         if header.is("CSeq") {
+            let cseq = header.text().and_then(CSeq::parse);
+            self.cseqs_differ |= self.cseq_count > 0 && cseq != self.cseq;
             self.cseq_count += 1;
-            self.cseq = self.cseq.take().or_else(|| header.text().and_then(CSeq::parse));
+            self.cseq = self.cseq.take().or(cseq);
         } else if header.is("Content-Length") {
             let length = header.text().and_then(parse_length);
             self.content_length_unclear |=
@@ -148,20 +151,15 @@ impl Survey {
         //# responses.
         let cseq = match (self.cseq_count, self.cseq.clone()) {
             (0, _) => return Err(Refused::bad_request("no CSeq header")),
-            (1, None) => return Err(Refused::bad_request("the CSeq header is not a number")),
-            (1, Some(cseq)) => cseq,
-            (_, _) => return Err(Refused::bad_request("more than one CSeq header")),
+            // The same one twice leaves no doubt what is answered.
+            _ if self.cseqs_differ => return Err(Refused::bad_request("CSeq headers that differ")),
+            (_, None) => return Err(Refused::bad_request("the CSeq header is not a number")),
+            (_, Some(cseq)) => cseq,
         };
         if version != "RTSP/1.0" {
             return Err(Refused::because(Status::VersionNotSupported, "this is RTSP/1.0"));
         }
-        //= https://www.rfc-editor.org/rfc/rfc2326#section-10
-        //# If a server does not support a
-        //# particular method, it MUST return "501 Not Implemented" and a client
-        //# SHOULD not try this method again for this server.
-        let Some(method) = Method::parse(method) else {
-            return Err(Refused { public: true, ..Refused::new(Status::NotImplemented) });
-        };
+        let Some(method) = Method::parse(method) else { return Err(Refused::method(method)) };
         self.refuse_requirements()?;
         let uri = str::from_utf8(uri).map_err(|_| Refused::bad_request("the URL is not UTF-8"))?;
         let uri = RequestUri::parse(uri).map_err(|e| Refused::bad_request(e.to_string()))?;
@@ -173,7 +171,9 @@ impl Survey {
         if uri == RequestUri::Asterisk && !method.allows_asterisk() {
             return Err(Refused::bad_request("this method needs a URL, not *"));
         }
-        let session = self.header("Session").map(SessionHeader::parse);
+        // One with nothing in it names no session.
+        let session = self.header("Session").filter(|value| !value.is_empty());
+        let session = session.map(SessionHeader::parse);
         Ok(Request { method, uri, cseq, session, headers: self.headers, body: Bytes::new() })
     }
 
@@ -210,12 +210,13 @@ struct Refused {
     status: Status,
     detail: Option<String>,
     public: bool,
+    allow: bool,
     unsupported: Option<String>,
 }
 
 impl Refused {
     fn new(status: Status) -> Self {
-        Self { status, detail: None, public: false, unsupported: None }
+        Self { status, detail: None, public: false, allow: false, unsupported: None }
     }
 
     fn because(status: Status, detail: impl Into<String>) -> Self {
@@ -226,6 +227,23 @@ impl Refused {
         Self::because(Status::BadRequest, detail)
     }
 
+    /// RTSP's own methods are known here, and of no stream that this server has; any other may mean
+    /// anything.
+    fn method(name: &str) -> Self {
+        //= https://www.rfc-editor.org/rfc/rfc2326#section-11.3.1
+        //# The method specified in the request is not allowed for the resource
+        //# identified by the request URI. The response MUST include an Allow
+        //# header containing a list of valid methods for the requested resource.
+        if METHODS_OF_NO_STREAM.contains(&name) {
+            return Self { allow: true, ..Self::new(Status::MethodNotAllowed) };
+        }
+        //= https://www.rfc-editor.org/rfc/rfc2326#section-10
+        //# If a server does not support a
+        //# particular method, it MUST return "501 Not Implemented" and a client
+        //# SHOULD not try this method again for this server.
+        Self { public: true, ..Self::new(Status::NotImplemented) }
+    }
+
     fn reply(self, cseq: Option<CSeq>) -> Reply {
         let mut reply = Reply::with_cseq(cseq, self.status);
         if let Some(detail) = self.detail {
@@ -233,6 +251,9 @@ impl Refused {
         }
         if self.public {
             reply = reply.header("Public", PUBLIC);
+        }
+        if self.allow {
+            reply = reply.header("Allow", PUBLIC);
         }
         if let Some(unsupported) = self.unsupported {
             reply = reply.header("Unsupported", unsupported);
@@ -244,6 +265,9 @@ impl Refused {
 fn parse_length(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
+
+/// Methods of RFC 2326 section 10 that only a recording server has, or a client.
+const METHODS_OF_NO_STREAM: [&str; 3] = ["ANNOUNCE", "RECORD", "REDIRECT"];
 
 /// The headers that are read here or by the server, and so have to be text.
 const TEXT_HEADERS: [&str; 12] = [
