@@ -200,6 +200,8 @@ fn split_track(text: &str) -> (&str, Option<u8>) {
         Some((before, last)) => (before, last),
         None => ("", trimmed),
     };
+    // Some URL libraries percent-encode the equals sign.
+    let last = percent_decode_str(last).decode_utf8_lossy();
     match last.strip_prefix(TRACK_PREFIX).and_then(track_number) {
         Some(track) => (before.trim_end_matches('/'), Some(track)),
         None => (trimmed, None),

@@ -39,6 +39,8 @@ fn stream_query_and_track_in_every_dialect() {
         ("rtsp://h/caf%C3%A9", "café", None, None),
         ("rtsp://h/café", "café", None, None),
         ("rtsp://h/100%", "100%", None, None),
+        ("rtsp://h/cam/trackID%3D0", "cam", None, Some(0)),
+        ("rtsp://h/cam?q=1/track%49D%3d1", "cam", Some("q=1"), Some(1)),
         // Almost a track.
         ("rtsp://h/cam/trackID=256", "cam/trackID=256", None, None),
         ("rtsp://h/cam/trackID=", "cam/trackID=", None, None),
