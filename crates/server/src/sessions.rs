@@ -101,7 +101,7 @@ impl Sessions {
     pub fn datagram(&self, from: SocketAddr, port: Port, payload: &[u8], now: Instant) {
         let mut table = self.lock();
         let owners = table.owners(from);
-        let owners = if owners.is_empty() { table.latch(from, port) } else { owners };
+        let owners = if owners.is_empty() { table.latch(from, port, payload) } else { owners };
         for id in owners {
             let Some(session) = table.sessions.get_mut(&id) else { continue };
             // An echo of our own packets is nobody's sign of life.
@@ -302,17 +302,23 @@ impl Table {
 
     /// A datagram from an address nobody named: behind address translation a client's packets come
     /// from another port than it said. If there is exactly one session of that host which it can
-    /// be from, that session's packets go there from now on.
-    fn latch(&mut self, from: SocketAddr, port: Port) -> Owners {
-        let mut candidates = self.sessions.iter_mut().filter_map(|(id, session)| {
+    /// be from, that session's packets go there from now on. A translator may also choose anew
+    /// later: a client is then known by the name that its reports bear, which is a random number
+    /// nobody else is told (RFC 3550 section 8).
+    fn latch(&mut self, from: SocketAddr, port: Port, payload: &[u8]) -> Owners {
+        let reporter = rtcp::sender_of(payload).filter(|_| port == Port::Rtcp);
+        let is_known = |report: &ReceptionReport| Some(report.reporter) == reporter;
+        let candidates = self.sessions.iter_mut().filter_map(|(id, session)| {
+            let is_known = session.report.as_ref().is_some_and(is_known);
             let Link::Udp(link) = &mut session.link else { return None };
             let mut named = link.destination(port).peer();
             named.set_port(from.port());
-            (named == from && link.may_be_translated(port)).then_some((*id, link))
+            let may_be = is_known || link.may_be_translated(port);
+            (named == from && may_be).then_some((*id, link, is_known))
         });
-        let (Some((id, link)), None) = (candidates.next(), candidates.next()) else {
-            return Owners::new();
-        };
+        let (known, possible): (Vec<_>, Vec<_>) = candidates.partition(|(_, _, known)| *known);
+        let candidates = if known.is_empty() { possible } else { known };
+        let Ok([(id, link, _)]) = <[_; 1]>::try_from(candidates) else { return Owners::new() };
         let before = link.addresses();
         link.follow(port, from);
         let after = link.addresses();

@@ -52,6 +52,7 @@ transcripts! {
     mpv_0_35_udp_digest = "mpv-0.35-udp-digest.rtsp"
     names_of_a_stream = "names-of-a-stream.rtsp"
     nat_late = "nat-late.rtsp"
+    nat_rebinding = "nat-rebinding.rtsp"
     nat = "nat.rtsp"
     nonsense_behind_requests = "nonsense-behind-requests.rtsp"
     nonsense_behind_waiting = "nonsense-behind-waiting.rtsp"
