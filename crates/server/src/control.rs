@@ -18,7 +18,7 @@ use crate::{
     egress::fanout::{Fanout, Viewer},
     live::{Announcement, Stage},
     sdp,
-    sessions::{ConnectionId, Link},
+    sessions::{ConnectionId, Link, Table},
     shared::{Shared, Stream},
 };
 
@@ -160,14 +160,16 @@ impl Control {
     }
 
     fn options(&mut self, request: &Request) -> Reply {
-        // A session named here is kept alive, and a client whose session is gone is told so.
-        if let Some(named) = request.session() {
-            let now = Instant::now().into_std();
-            let mut table = self.shared.sessions.lock();
-            match named.id().and_then(|id| table.any_session(id)) {
+        // Nobody has logged in for this: what it keeps alive harms nobody, and a client whose
+        // session is gone is told so.
+        let now = Instant::now().into_std();
+        let mut table = self.shared.sessions.lock();
+        match request.session() {
+            Some(named) => match named.id().and_then(|id| table.any_session(id)) {
                 Some(session) => session.machine.touch(now),
                 None => return Reply::refuse(request, &no_such_session()),
-            }
+            },
+            None => self.touch_own(&mut table, now),
         }
         Reply::to(request, Status::Ok).header("Public", PUBLIC)
     }
@@ -333,15 +335,17 @@ impl Control {
                 let session = named.id().and_then(|id| table.session(id, user));
                 session.ok_or_else(no_such_session)?.machine.touch(now);
             }
-            None => {
-                for id in &self.own {
-                    if let Some(session) = table.session(*id, user) {
-                        session.machine.touch(now);
-                    }
-                }
-            }
+            None => self.touch_own(&mut table, now),
         }
         Ok(())
+    }
+
+    fn touch_own(&self, table: &mut Table, now: std::time::Instant) {
+        for id in &self.own {
+            if let Some(session) = table.any_session(*id) {
+                session.machine.touch(now);
+            }
+        }
     }
 
     /// The session a request means: the one it names, else the newest of this connection.

@@ -44,6 +44,7 @@ transcripts! {
     http = "http.rtsp"
     ignored_headers = "ignored-headers.rtsp"
     ipv6 = "ipv6.rtsp"
+    keep_alive_bodies = "keep-alive-bodies.rtsp"
     leaving_early = "leaving-early.rtsp"
     line_ends = "line-ends.rtsp"
     login_first = "login-first.rtsp"
