@@ -142,6 +142,7 @@ impl Control {
         match request.method() {
             Method::Options => Ok(self.options(request).into()),
             Method::Describe => self.describe(request, user).await,
+            Method::Setup if plays_at_once(request) => self.set_up_and_play(request, user).await,
             Method::Setup => self.set_up(request, user),
             Method::Play => self.play(request, user).await,
             Method::Pause => self.pause(request, user),
@@ -363,6 +364,11 @@ const fn needs_no_header(method: Method) -> bool {
         Method::GetParameter | Method::SetParameter | Method::Pause | Method::Teardown => true,
         Method::Options | Method::Describe | Method::Setup | Method::Play => false,
     }
+}
+
+/// Whether SETUP is all that the client may ever say, as with live555's servers.
+fn plays_at_once(request: &Request) -> bool {
+    ["Range", "x-playNow"].iter().any(|name| request.header(name).is_some())
 }
 
 /// GET_PARAMETER and SET_PARAMETER: without a body a sign of life; there are no parameters.

@@ -78,6 +78,7 @@ transcripts! {
     retina_0_4_udp = "retina-0.4-udp.rtsp"
     server_stops = "server-stops.rtsp"
     session_spellings = "session-spellings.rtsp"
+    setup_and_play = "setup-and-play.rtsp"
     setup_twice = "setup-twice.rtsp"
     sha256_login = "sha256-login.rtsp"
     silence = "silence.rtsp"

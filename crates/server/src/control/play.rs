@@ -81,6 +81,30 @@ impl Control {
         Ok(Answer { reply, then })
     }
 
+    /// SETUP that plays as soon as it is answered. Where there is nothing to play, the client
+    /// learns that when it says PLAY.
+    pub(super) async fn set_up_and_play(
+        &mut self,
+        request: &Request,
+        user: Option<&UserName>,
+    ) -> Result<Answer, Refused> {
+        let mut answer = self.set_up(request, user)?;
+        let id = self.session_id(request)?;
+        let mount = {
+            let mut table = self.shared.sessions.lock();
+            let session = table.session(id, user).ok_or_else(no_such_session)?;
+            Arc::clone(&session.mount)
+        };
+        if let Ok((cursor, first)) = self.join(&mount).await {
+            let mut table = self.shared.sessions.lock();
+            let session = table.session(id, user).ok_or_else(no_such_session)?;
+            if session.machine.play(None)? == Play::Start {
+                answer.then = start(session, cursor, first);
+            }
+        }
+        Ok(answer)
+    }
+
     pub(super) fn pause(
         &mut self,
         request: &Request,
