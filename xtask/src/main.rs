@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask help`.
 
 mod layers;
+mod matrix;
 mod server;
 mod stages;
 mod test;
@@ -27,6 +28,8 @@ enum Chore {
     Test(test::Arguments),
     /// Check that crates use only those below them, and that the pure ones stay pure
     Layers,
+    /// Play every client in every way and write the table of docs/interop.md
+    Matrix(matrix::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let result = match &cli.chore {
         Chore::Test(arguments) => test::run(&workspace, arguments),
         Chore::Layers => layers::check(&workspace).map(|summary| println!("{summary}")),
+        Chore::Matrix(arguments) => matrix::run(&workspace, arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use crate::{
-    layers,
+    layers, matrix,
     server::{Server, probe},
     workspace::{Workspace, output, run, run_marking},
 };
@@ -117,6 +117,7 @@ fn interop(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
+    matrix::forget(workspace)?;
     let found = nextest(&mut workspace.cargo("nextest run --workspace --locked --profile interop"));
     if let Ok(findings) = fs::read_to_string(&findings) {
         let mut lines: Vec<&str> = findings.lines().collect();
@@ -124,7 +125,11 @@ fn interop(workspace: &Workspace, _: bool) -> anyhow::Result<String> {
         println!("how old live pictures were when players had decoded them:");
         lines.iter().for_each(|line| println!("  {line}"));
     }
-    found
+    let table = matrix::show(workspace);
+    // A test that failed says more than the table that lacks it.
+    let found = found?;
+    table?.hold(workspace)?;
+    Ok(found)
 }
 
 /// The README's first command, run as written, and its URL played; the second is this program.
@@ -226,7 +231,11 @@ fn static_binary(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
 }
 
 /// Runs nextest; its last line but one, `Summary […]`, is what there is to say.
-fn nextest(command: &mut Command) -> anyhow::Result<String> {
+///
+/// # Errors
+///
+/// When a test failed, or nothing ran.
+pub(crate) fn nextest(command: &mut Command) -> anyhow::Result<String> {
     let summary = run_marking(command, "Summary [")?.pop().context("nextest has no summary")?;
     Ok(summary.split_once("] ").map_or("", |(_, summary)| summary).to_owned())
 }

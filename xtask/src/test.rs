@@ -17,7 +17,7 @@ use crate::{
 /// What `cargo xtask test` is asked.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Install what is missing: packages by apt-get, cargo-nextest by cargo, PyAV into target/
+    /// Install what is missing: packages by apt-get, cargo-nextest by cargo, the rest into target/
     #[arg(long)]
     install: bool,
     /// Take the long form of what has one: more viewers' minutes, more random cases

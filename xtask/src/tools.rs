@@ -358,4 +358,4 @@ const OPENCV: How =
     How::Pip { packages: "opencv-python-headless==5.0.0.93 numpy==2.4.6", module: "cv2" };
 const AIORTSP: How = How::Pip { packages: "aiortsp==1.4.0 dpkt==1.9.8", module: "aiortsp" };
 const PYCURL: How = How::Pip { packages: "pycurl==7.49.0", module: "pycurl" };
-const YELLOWSTONE: How = How::Npm("yellowstone@2.1.0 sdp-transform@1.4.1");
+const YELLOWSTONE: How = How::Npm("yellowstone@2.1.0 sdp-transform@1.7.0");

@@ -6,6 +6,7 @@
 //! `LENSCAST_BINARY` names another binary to hold against the players, such as the static one.
 
 mod access;
+mod dissected;
 mod files;
 mod goodbye;
 mod live;
