@@ -17,9 +17,12 @@
 //! It is no player: it never reconnects, forgives nothing, and stops at the first refusal.
 
 use std::{
+    cell::RefCell,
     hash::{DefaultHasher, Hash, Hasher},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
+    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -30,14 +33,17 @@ use tokio::{
 use url::{Host, Url};
 
 mod conversation;
+mod datagrams;
 mod digest;
+mod message;
 mod offer;
 mod process;
 mod reception;
 mod report;
 mod sockets;
 
-use conversation::{Conversation, Message};
+use conversation::Conversation;
+use message::Message;
 use reception::Reception;
 use sockets::{Media, tcp_server_end};
 
@@ -65,6 +71,12 @@ pub struct Config {
     pub login: Option<Login>,
     /// How long to watch after the reply to PLAY.
     pub duration: Duration,
+    /// Take the packets of a segmented send together, as the kernel got them, where it can be done:
+    /// cheaper for both sides. Without it they come one by one, as to ordinary players.
+    pub offload: bool,
+    /// The own address; `None` leaves it to the system. Servers limit what one address may use, and
+    /// this machine has many (127.0.0.0/8).
+    pub from: Option<IpAddr>,
 }
 
 /// Why a viewer came to no result.
@@ -117,59 +129,63 @@ impl Error {
 pub async fn watch(config: &Config) -> Result<Report, Error> {
     let address = resolve(&config.url).await?;
     let started = Instant::now();
-    let mut conversation =
-        Conversation::connect(address, None, config.login.clone(), started).await?;
-    let (mut media, mut reception, played) = play(&mut conversation, config).await?;
+    let mut conversation = Conversation::connect(address, config, None, started).await?;
+    let (media, reception, played) = play(&mut conversation, config).await?;
+    // Replies and datagrams are waited for at once; what comes is entered without waiting.
+    let reception = RefCell::new(reception);
 
     let mut report = Report::new(config.transport);
     let end = played + config.duration;
     let keep_alive = conversation.session_timeout() / 2;
-    let mut next_keep_alive = Instant::now() + keep_alive;
-    let mut is_closed = false;
+    let mut next_keep_alive = pin!(sleep_until((Instant::now() + keep_alive).into()));
+    let mut end = pin!(sleep_until(end.into()));
     loop {
-        // What came in one read with the reply to PLAY is there already.
-        let now = Instant::now();
-        while let Some(message) = conversation.take()? {
-            match message {
-                Message::Frame { channel, payload } => {
-                    media.frame(channel, &payload, now, &mut reception);
-                }
-                Message::Response(response) => response.expect_ok("GET_PARAMETER")?,
-            }
-        }
-        if is_closed {
-            return Err(Error::Closed("watching"));
-        }
+        let mut now = None;
+        let mut refused = Ok(());
         tokio::select! {
-            read = conversation.fill() => is_closed = read.map_err(Error::io("reading"))? == 0,
-            received = media.receive(&mut reception) => received.map_err(Error::io("receiving"))?,
-            () = sleep_until(next_keep_alive.into()) => {
+            // What came in one read with the reply to PLAY is there already.
+            received = conversation.receive(|message| {
+                match message {
+                    Message::Frame { channel, payload } => {
+                        let now = *now.get_or_insert_with(Instant::now);
+                        media.frame(channel, payload, now, &mut reception.borrow_mut());
+                    }
+                    Message::Response(response) => refused = response.expect_ok("GET_PARAMETER"),
+                }
+                if refused.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            }) => if !received? {
+                return Err(Error::Closed("watching"));
+            },
+            received = media.receive(&reception) => received.map_err(Error::io("receiving"))?,
+            () = &mut next_keep_alive => {
                 conversation.send("GET_PARAMETER", &[]).await?;
-                next_keep_alive += keep_alive;
+                next_keep_alive.as_mut().reset((Instant::now() + keep_alive).into());
             }
-            () = sleep_until(end.into()) => break,
+            () = &mut end => break,
         }
+        refused?;
     }
     report.watched = played.elapsed();
 
     let torn_down = Instant::now();
     conversation
         .request("TEARDOWN", &[], |channel, payload| {
-            media.frame(channel, payload, Instant::now(), &mut reception);
+            let now = Instant::now();
+            media.frame(channel, payload, now, &mut reception.borrow_mut());
         })
         .await?
         .expect_ok("TEARDOWN")?;
     let patience = torn_down + GOODBYE;
-    while !reception.said_goodbye() {
+    while !reception.borrow().said_goodbye() {
         // Interleaved, nothing more can come: the goodbye precedes the reply to TEARDOWN.
-        match timeout_at(patience.into(), media.receive(&mut reception)).await {
+        match timeout_at(patience.into(), media.receive(&reception)).await {
             Ok(received) => received.map_err(Error::io("receiving"))?,
             Err(_) => break,
         }
     }
     report.own_drops = media.own_drops();
     report.replies = conversation.into_replies();
-    reception.finish(&mut report);
+    reception.into_inner().finish(&mut report);
     Ok(report)
 }
 
@@ -187,7 +203,7 @@ pub async fn stall(config: &Config, patience: Duration) -> Result<Stalled, Error
     let address = resolve(&config.url).await?;
     let started = Instant::now();
     let mut conversation =
-        Conversation::connect(address, Some(SMALL_BUFFER), config.login.clone(), started).await?;
+        Conversation::connect(address, config, Some(SMALL_BUFFER), started).await?;
     let (_media, _reception, played) = play(&mut conversation, config).await?;
     let local = conversation.local_addr().map_err(Error::io("asking for the own port"))?;
     let mut looks = interval(LOOK);
@@ -219,7 +235,8 @@ async fn play(
     let offer = offer::Offer::parse(&described, conversation.url())?;
 
     let local = conversation.local_addr().map_err(Error::io("asking for the own address"))?;
-    let mut media = Media::prepare(config.transport, local.ip()).map_err(Error::io("UDP ports"))?;
+    let mut media = Media::prepare(config.transport, local.ip(), config.offload)
+        .map_err(Error::io("UDP ports"))?;
     conversation.set_url(offer.track);
     let transport = media.transport_header();
     let set_up = conversation.request("SETUP", &[("Transport", &transport)], |_, _| {}).await?;

@@ -1,22 +1,26 @@
 //! One RTSP connection, as a client sees it: requests out, replies and `$` frames in (RFC 2326).
 
 use std::{
-    io,
+    cell::RefCell,
+    future::poll_fn,
+    io, mem,
     net::SocketAddr,
-    str,
+    ops::ControlFlow,
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
     net::{TcpSocket, TcpStream},
     time::timeout_at,
 };
 
 use super::{
-    Error, PATIENCE,
+    Config, Error, PATIENCE,
     digest::{Challenge, Login},
+    message::{MOST_MESSAGE, Message, Response, take_all},
     report::Reply,
 };
 
@@ -24,7 +28,10 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Conversation {
     stream: TcpStream,
-    input: BytesMut,
+    /// What was read and not taken: as a rule the beginning of a message.
+    rest: Vec<u8>,
+    /// Whether there may be whole messages in `rest`.
+    is_rest_whole: bool,
     /// Just before connecting.
     started: Instant,
     url: String,
@@ -36,27 +43,11 @@ pub(super) struct Conversation {
     replies: Vec<Reply>,
 }
 
-/// What comes in.
-#[derive(Debug)]
-pub(super) enum Message {
-    Frame { channel: u8, payload: Bytes },
-    Response(Response),
-}
-
-/// A reply.
-#[derive(Debug)]
-pub(super) struct Response {
-    pub(super) status: u16,
-    reason: String,
-    headers: Vec<(String, String)>,
-    pub(super) body: Bytes,
-}
-
 impl Conversation {
     pub(super) async fn connect(
         address: SocketAddr,
+        config: &Config,
         receive_buffer: Option<u32>,
-        login: Option<Login>,
         started: Instant,
     ) -> Result<Self, Error> {
         let connect = async {
@@ -64,6 +55,9 @@ impl Conversation {
                 SocketAddr::V4(_) => TcpSocket::new_v4()?,
                 SocketAddr::V6(_) => TcpSocket::new_v6()?,
             };
+            if let Some(from) = config.from {
+                socket.bind(SocketAddr::new(from, 0))?;
+            }
             // Before connecting: the window is agreed on then.
             if let Some(size) = receive_buffer {
                 socket.set_recv_buffer_size(size)?;
@@ -78,13 +72,14 @@ impl Conversation {
             .map_err(Error::io("connecting"))?;
         Ok(Self {
             stream,
-            input: BytesMut::new(),
+            rest: Vec::new(),
+            is_rest_whole: false,
             started,
             url: String::new(),
             sequence: 0,
             session: None,
             session_timeout: DEFAULT_SESSION_TIMEOUT,
-            login,
+            login: config.login.clone(),
             challenge: None,
             replies: Vec::new(),
         })
@@ -189,151 +184,88 @@ impl Conversation {
     }
 
     async fn response(&mut self, frame: &mut impl FnMut(u8, &[u8])) -> Result<Response, Error> {
+        let sequence = self.sequence;
         loop {
-            while let Some(message) = self.take()? {
-                match message {
-                    Message::Frame { channel, payload } => frame(channel, &payload),
-                    Message::Response(response) if response.sequence() == Some(self.sequence) => {
-                        return Ok(response);
+            let mut found = Ok(None);
+            let is_open = self
+                .receive(|message| match message {
+                    Message::Frame { channel, payload } => {
+                        frame(channel, payload);
+                        ControlFlow::Continue(())
                     }
-                    // To a keep-alive that was not waited for.
-                    Message::Response(response) => response.expect_ok("keep-alive")?,
-                }
+                    Message::Response(response) if response.sequence() == Some(sequence) => {
+                        found = Ok(Some(response));
+                        ControlFlow::Break(())
+                    }
+                    // To a keep-alive that was not waited for; or the server wants no connection.
+                    Message::Response(response) => match response.expect_ok("connection") {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(error) => {
+                            found = Err(error);
+                            ControlFlow::Break(())
+                        }
+                    },
+                })
+                .await?;
+            if let Some(response) = found? {
+                return Ok(response);
             }
-            if self.fill().await.map_err(Error::io("reading a reply"))? == 0 {
+            if !is_open {
                 return Err(Error::Closed("waiting for a reply"));
             }
         }
     }
 
-    /// Reads what is there, or waits for it; the number of bytes, zero at the end. Dropping the
+    /// Reads what is there, or waits for it, and gives every whole message to `take`, until that
+    /// breaks; what follows is for the next call. False at the end of the connection. Dropping the
     /// future loses nothing.
-    pub(super) async fn fill(&mut self) -> io::Result<usize> {
-        self.input.reserve(READ);
-        self.stream.read_buf(&mut self.input).await
+    pub(super) async fn receive(
+        &mut self,
+        mut take: impl FnMut(Message<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        if mem::take(&mut self.is_rest_whole) {
+            let rest = mem::take(&mut self.rest);
+            let taken = take_all(&rest, take)?;
+            self.rest.extend_from_slice(&rest[taken.bytes..]);
+            self.is_rest_whole = taken.is_stopped;
+            return Ok(true);
+        }
+        poll_fn(|context| INPUT.with_borrow_mut(|input| self.poll(context, input, &mut take))).await
     }
 
-    /// The next whole message that was read.
-    pub(super) fn take(&mut self) -> Result<Option<Message>, Error> {
-        Message::take(&mut self.input)
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        input: &mut [u8],
+        take: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
+    ) -> Poll<Result<bool, Error>> {
+        let (before, room) = input.split_at_mut(MOST_MESSAGE);
+        let mut read = ReadBuf::new(room);
+        let result = ready!(Pin::new(&mut self.stream).poll_read(context, &mut read));
+        let length = read.filled().len();
+        result.map_err(Error::io("reading"))?;
+        if length == 0 {
+            return Poll::Ready(Ok(false));
+        }
+        // What was there stands in front, so that each message is of one piece.
+        let begin = before.len() - self.rest.len();
+        before[begin..].copy_from_slice(&self.rest);
+        let whole = &input[begin..MOST_MESSAGE + length];
+        let taken = take_all(whole, take)?;
+        self.rest.clear();
+        self.rest.extend_from_slice(&whole[taken.bytes..]);
+        self.is_rest_whole = taken.is_stopped;
+        Poll::Ready(Ok(true))
     }
 }
 
-impl Message {
-    /// Takes a whole message off the beginning of `input`; `None` when there is none yet.
-    fn take(input: &mut BytesMut) -> Result<Option<Self>, Error> {
-        match **input {
-            [] => Ok(None),
-            [b'$', channel, high, low, ..] => {
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                if input.len() < 4 + length {
-                    return Ok(None);
-                }
-                input.advance(4);
-                let payload = input.split_to(length).freeze();
-                Ok(Some(Self::Frame { channel, payload }))
-            }
-            [b'$', ..] => Ok(None),
-            _ => Ok(Response::take(input)?.map(Self::Response)),
-        }
-    }
-}
-
-impl Response {
-    fn take(input: &mut BytesMut) -> Result<Option<Self>, Error> {
-        let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") else {
-            if input.len() > MOST_HEAD {
-                return Err(Error::Malformed("neither a reply nor a `$` frame"));
-            }
-            return Ok(None);
-        };
-        let head = str::from_utf8(&input[..end])
-            .map_err(|_| Error::Malformed("a reply that is not UTF-8"))?;
-        let mut response = Self::parse(head)?;
-        let length: usize = match response.header("Content-Length") {
-            Some(length) => length.parse().map_err(|_| Error::Malformed("Content-Length"))?,
-            None => 0,
-        };
-        if input.len() - (end + 4) < length {
-            return Ok(None);
-        }
-        input.advance(end + 4);
-        response.body = input.split_to(length).freeze();
-        Ok(Some(response))
-    }
-
-    fn parse(head: &str) -> Result<Self, Error> {
-        let mut lines = head.split("\r\n");
-        let mut words = lines.next().unwrap_or_default().splitn(3, ' ');
-        if words.next() != Some("RTSP/1.0") {
-            return Err(Error::Malformed("a reply that does not begin with RTSP/1.0"));
-        }
-        let status = words.next().and_then(|code| code.parse().ok());
-        let status = status.ok_or(Error::Malformed("a reply without a status code"))?;
-        let reason = words.next().unwrap_or_default().to_owned();
-        let headers = lines
-            .map(|line| {
-                let (name, value) = line.split_once(':').ok_or(Error::Malformed("a header"))?;
-                Ok((name.to_owned(), value.trim().to_owned()))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { status, reason, headers, body: Bytes::new() })
-    }
-
-    /// The first header of this name.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers(name).next()
-    }
-
-    fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
-        let named = move |(own, _): &&(String, String)| own.eq_ignore_ascii_case(name);
-        self.headers.iter().filter(named).map(|(_, value)| value.as_str())
-    }
-
-    fn sequence(&self) -> Option<u32> {
-        self.header("CSeq")?.parse().ok()
-    }
-
-    pub(super) fn expect_ok(&self, method: &'static str) -> Result<(), Error> {
-        match self.status {
-            200 => Ok(()),
-            status => Err(Error::Refused { method, status, reason: self.reason.clone() }),
-        }
-    }
+thread_local! {
+    /// One for all viewers of the thread: it stays in the processor's cache.
+    static INPUT: RefCell<Box<[u8]>> = RefCell::new(vec![0; MOST_MESSAGE + READ].into());
 }
 
 const UNAUTHORIZED: u16 = 401;
 /// RFC 2326 section 12.37.
 const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(60);
-/// Room for the next read: some frames at once.
-const READ: usize = 64 * 1024;
-const MOST_HEAD: usize = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_parted_wherever_they_are_cut() {
-        let wire = b"$\x01\0\x02abRTSP/1.0 200 OK\r\ncseq: 1\r\nContent-length: 3\r\n\r\n$\0$\
-                     $\0\0\0RTSP/1.0 404 Not Found\r\n\r\n";
-        for cut in 0..wire.len() {
-            let mut input = BytesMut::new();
-            let mut seen = Vec::new();
-            for part in [&wire[..cut], &wire[cut..]] {
-                input.extend_from_slice(part);
-                while let Some(message) = Message::take(&mut input).unwrap() {
-                    seen.push(match message {
-                        Message::Frame { channel, payload } => format!("{channel} {payload:?}"),
-                        Message::Response(Response { status, reason, body, .. }) => {
-                            format!("{status} {reason} {body:?}")
-                        }
-                    });
-                }
-            }
-            let whole = ["1 b\"ab\"", "200 OK b\"$\\0$\"", "0 b\"\"", "404 Not Found b\"\""];
-            assert_eq!(seen, whole, "cut at {cut}");
-        }
-        assert!(Message::take(&mut BytesMut::from("HTTP/1.1 200 OK\r\n\r\n")).is_err());
-    }
-}
+/// Bytes of one read: several pictures.
+const READ: usize = 256 * 1024;

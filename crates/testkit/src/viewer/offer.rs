@@ -5,7 +5,7 @@ use std::str;
 
 use rtp_packetizer::{RtpTimestamp, Sequence};
 
-use super::{Error, conversation::Response};
+use super::{Error, message::Response};
 
 /// The URLs to go on with.
 #[derive(Debug, PartialEq, Eq)]

@@ -21,8 +21,11 @@ pub(super) struct Reception {
     first_keyframe: Option<Duration>,
     keyframes: u64,
     bytes: u64,
-    last_unit: Option<Instant>,
+    last_unit: Option<(Instant, RtpTimestamp)>,
     frame_gaps: Vec<Duration>,
+    /// Steps of the RTP timestamp, one for each of the gaps.
+    steps: Vec<u32>,
+    lost_by_drops: u64,
     sender_report: Option<Duration>,
     goodbye: bool,
     faults: Vec<String>,
@@ -62,6 +65,8 @@ impl Reception {
             bytes: 0,
             last_unit: None,
             frame_gaps: Vec::new(),
+            steps: Vec::new(),
+            lost_by_drops: 0,
             sender_report: None,
             goodbye: false,
             faults: Vec::new(),
@@ -69,8 +74,8 @@ impl Reception {
         }
     }
 
-    /// Takes an RTP packet.
-    pub(super) fn rtp(&mut self, packet: &[u8], now: Instant) {
+    /// Takes an RTP packet, before which this side itself has dropped at most so many.
+    pub(super) fn rtp(&mut self, packet: &[u8], dropped: u64, now: Instant) {
         self.bytes += packet.len() as u64;
         if self.first.is_none()
             && let Some(&[_, _, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3]) = packet.first_chunk()
@@ -85,8 +90,11 @@ impl Reception {
         match self.depacketizer.push(packet) {
             Ok(Some(unit)) => self.unit(&unit, now),
             Ok(None) => {}
-            // Counted: what a gap means is known when the own drops are.
-            Err(Defect::Gap { .. } | Defect::Late { .. }) => {}
+            // Counted, and told of in the end.
+            Err(Defect::Gap { expected, actual }) => {
+                self.lost_by_drops += u64::from(actual.since(expected)).min(dropped);
+            }
+            Err(Defect::Late { .. }) => {}
             Err(defect) => self.fault(defect.to_string()),
         }
     }
@@ -150,6 +158,13 @@ impl Reception {
         report.first_packet = self.first.as_ref().map(|first| first.after);
         report.first_keyframe = self.first_keyframe;
         report.frame_gaps = self.frame_gaps;
+        report.lost_by_drops = self.lost_by_drops;
+        if let Some(step) = median(&mut self.steps) {
+            report.frame_interval = Some(Duration::from_secs(1) * step / RTP_CLOCK);
+            let (step, half) = (u64::from(step), u64::from(step / 2));
+            let missing = |&taken: &u32| ((u64::from(taken) + half) / step).saturating_sub(1);
+            report.missing_pictures = self.steps.iter().map(missing).sum();
+        }
         report.sender_report = self.sender_report;
         match (&self.first, self.announced) {
             (None, _) => self.faults.push("no RTP packet came".to_owned()),
@@ -205,14 +220,23 @@ impl Reception {
         if is_whole_keyframe {
             self.first_keyframe.get_or_insert(now - self.started);
         }
-        if let Some(last) = self.last_unit.replace(now) {
+        if let Some((last, timestamp)) = self.last_unit.replace((now, unit.timestamp)) {
             self.frame_gaps.push(now - last);
+            self.steps.push(unit.timestamp.0.wrapping_sub(timestamp.0));
         }
     }
 }
 
+/// What half of them do not exceed; `None` where that is zero, or nothing.
+fn median(steps: &mut [u32]) -> Option<u32> {
+    steps.sort_unstable();
+    steps.get(steps.len().checked_sub(1)? / 2).copied().filter(|&step| step > 0)
+}
+
 /// When the first sender report has to be there.
 const REPORT_WITHIN: Duration = Duration::from_secs(1);
+/// Ticks of an RTP timestamp in a second (RFC 6184 section 5.1).
+const RTP_CLOCK: u32 = 90_000;
 const MOST_FAULTS: usize = 8;
 /// RTCP packet types (RFC 3550 section 12.1).
 const SENDER_REPORT: u8 = 200;

@@ -26,10 +26,18 @@ pub struct Report {
     pub keyframes: u64,
     /// Bytes of RTP, headers included.
     pub bytes: u64,
-    /// Datagrams that the viewer's own socket had no room for; `None` where that is not known.
-    pub own_drops: Option<u64>,
+    /// How often the viewer's own socket had no room: for a datagram, or with offload for the
+    /// packets of a whole send.
+    pub own_drops: u64,
+    /// Missing packets which that explains.
+    pub lost_by_drops: u64,
     /// Times between the ends of two access units.
     pub frame_gaps: Vec<Duration>,
+    /// The usual step of the RTP timestamp from one access unit to the next.
+    pub frame_interval: Option<Duration>,
+    /// Pictures that are missing between those that came whole, going by that step: lost, given up,
+    /// or skipped by the server. Means something only where pictures come at a constant rate.
+    pub missing_pictures: u64,
     /// From the reply to PLAY to TEARDOWN.
     pub watched: Duration,
     faults: Vec<String>,
@@ -58,8 +66,11 @@ impl Report {
             counts: Counts::default(),
             keyframes: 0,
             bytes: 0,
-            own_drops: None,
+            own_drops: 0,
+            lost_by_drops: 0,
             frame_gaps: Vec::new(),
+            frame_interval: None,
+            missing_pictures: 0,
             watched: Duration::ZERO,
             faults: Vec::new(),
         }
@@ -71,15 +82,15 @@ impl Report {
 
     /// Packets missing in the sequence that this viewer's own socket cannot have dropped.
     pub fn lost_at_server(&self) -> u64 {
-        self.counts.lost.saturating_sub(self.own_drops.unwrap_or(0))
+        self.counts.lost.saturating_sub(self.lost_by_drops)
     }
 
     /// What the server did wrong, in words; nothing when all was well. Packets that the viewer
     /// itself dropped, and what follows from them, are not the server's fault.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = match self.own_drops {
-            Some(0) | None => self.faults.clone(),
-            Some(_) => Vec::new(),
+            0 => self.faults.clone(),
+            _ => Vec::new(),
         };
         match self.lost_at_server() {
             0 => {}
@@ -120,8 +131,12 @@ pub struct Summary {
     pub units: u64,
     /// Packets the server never sent.
     pub lost_at_server: u64,
-    /// Datagrams the viewers' own sockets had no room for.
+    /// How often the viewers' own sockets had no room.
     pub own_drops: u64,
+    /// Packets that came again, or after later ones.
+    pub late: u64,
+    /// See [`Report::missing_pictures`].
+    pub missing_pictures: u64,
     /// Viewers whom RTP-Info told their first packet.
     pub announced: usize,
     /// From just before connecting to the first whole keyframe.
@@ -130,6 +145,10 @@ pub struct Summary {
     pub first_packet: Option<Spread>,
     /// Between two access units.
     pub frame_gap: Option<Spread>,
+    /// The longest time between two access units, viewer by viewer.
+    pub longest_gap: Option<Spread>,
+    /// What the time between two access units should be; the median viewer's.
+    pub frame_interval: Option<Duration>,
 }
 
 impl Summary {
@@ -146,13 +165,17 @@ impl Summary {
             bytes: sum(|report| report.bytes),
             units: sum(|report| report.counts.units),
             lost_at_server: sum(Report::lost_at_server),
-            own_drops: sum(|report| report.own_drops.unwrap_or(0)),
+            own_drops: sum(|report| report.own_drops),
+            late: sum(|report| report.counts.late),
+            missing_pictures: sum(|report| report.missing_pictures),
             announced: reports.iter().filter(|report| report.is_announced).count(),
             first_keyframe: spread(|report| report.first_keyframe),
             first_packet: spread(|report| report.first_packet),
             frame_gap: Spread::of(
                 reports.iter().flat_map(|report| report.frame_gaps.iter().copied()).collect(),
             ),
+            longest_gap: spread(|report| report.frame_gaps.iter().max().copied()),
+            frame_interval: spread(|report| report.frame_interval).map(|spread| spread.median),
         }
     }
 }
@@ -164,6 +187,8 @@ pub struct Spread {
     pub median: Duration,
     /// 99 of 100 are at most this.
     pub p99: Duration,
+    /// 999 of 1000 are at most this.
+    pub p999: Duration,
     /// The largest.
     pub max: Duration,
 }
@@ -172,9 +197,9 @@ impl Spread {
     /// Of all these times; `None` when there are none.
     pub fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
-        // The smallest that at least `percent` of all do not exceed.
-        let at = |percent: usize| times.get((times.len() * percent).div_ceil(100).max(1) - 1);
-        Some(Self { median: *at(50)?, p99: *at(99)?, max: *times.last()? })
+        // The smallest that at least `permille` of all do not exceed.
+        let at = |permille: usize| times.get((times.len() * permille).div_ceil(1000).max(1) - 1);
+        Some(Self { median: *at(500)?, p99: *at(990)?, p999: *at(999)?, max: *times.last()? })
     }
 }
 
@@ -189,21 +214,22 @@ mod tests {
     #[test]
     fn quantiles_are_times_that_were_measured() {
         assert_eq!(Spread::of(Vec::new()), None);
-        let only = Spread { median: millis(7), p99: millis(7), max: millis(7) };
+        let only = Spread { median: millis(7), p99: millis(7), p999: millis(7), max: millis(7) };
         assert_eq!(Spread::of(vec![millis(7)]), Some(only));
-        let hundred = Spread { median: millis(50), p99: millis(99), max: millis(100) };
-        assert_eq!(Spread::of((1..=100).rev().map(millis).collect()), Some(hundred));
+        let [median, p99, p999, max] = [1000, 1980, 1998, 2000].map(millis);
+        let many = Spread { median, p99, p999, max };
+        assert_eq!(Spread::of((1..=2000).rev().map(millis).collect()), Some(many));
     }
 
     #[test]
-    fn own_drops_explain_losses_up_to_their_number() {
+    fn what_the_own_socket_dropped_is_not_the_servers_fault() {
         let mut report = Report::new(Transport::Udp);
         report.counts.lost = 5;
         assert_eq!(report.faults(), ["5 packets never came"]);
-        report.own_drops = Some(3);
+        (report.own_drops, report.lost_by_drops) = (1, 3);
         report.set_faults(vec!["no whole unit came".to_owned()]);
         assert_eq!(report.faults(), ["2 packets never came"]);
-        report.own_drops = Some(0);
+        (report.own_drops, report.lost_by_drops) = (0, 0);
         assert_eq!(report.faults(), ["no whole unit came", "5 packets never came"]);
     }
 }

@@ -64,6 +64,8 @@ async fn what_comes_with_the_reply_to_play_counts_at_once() {
         transport: Transport::Tcp,
         login: Some(Login { user: "u".to_owned(), password: "p".to_owned() }),
         duration: Duration::from_millis(100),
+        offload: false,
+        from: None,
     };
     let (report, asked) = tokio::join!(watch(&config), serve(listener));
     let report = report.unwrap();

@@ -30,14 +30,13 @@ fn report(take: impl FnOnce(&mut Reception, Instant)) -> Report {
     take(&mut reception, now);
     let mut report = Report::new(Transport::Tcp);
     report.watched = Duration::from_secs(2);
-    report.own_drops = Some(0);
     reception.finish(&mut report);
     report
 }
 
 fn keyframe(reception: &mut Reception, now: Instant) {
-    reception.rtp(&packet(10, 100, false, KEYFRAME), now);
-    reception.rtp(&packet(11, 100, true, IDR), now + Duration::from_millis(3));
+    reception.rtp(&packet(10, 100, false, KEYFRAME), 0, now);
+    reception.rtp(&packet(11, 100, true, IDR), 0, now + Duration::from_millis(3));
 }
 
 #[test]
@@ -45,7 +44,7 @@ fn a_good_stream_has_no_faults() {
     let report = report(|reception, now| {
         reception.rtcp(&sender_report(9), now + Duration::from_millis(1));
         keyframe(reception, now + Duration::from_millis(2));
-        reception.rtp(&packet(12, 200, true, INTER), now + Duration::from_millis(45));
+        reception.rtp(&packet(12, 200, true, INTER), 0, now + Duration::from_millis(45));
         assert!(!reception.said_goodbye());
         reception.rtcp(&[&sender_report(9), GOODBYE].concat(), now);
         assert!(reception.said_goodbye());
@@ -60,31 +59,56 @@ fn a_good_stream_has_no_faults() {
 }
 
 #[test]
+fn what_the_own_socket_dropped_is_told_apart() {
+    let report = report(|reception, now| {
+        keyframe(reception, now);
+        // Five are missing, of which three at most were dropped here; then two, and none was.
+        reception.rtp(&packet(17, 500, true, INTER), 3, now);
+        reception.rtp(&packet(20, 600, true, INTER), 0, now);
+        reception.rtp(&packet(21, 700, true, INTER), 9, now);
+    });
+    assert_eq!((report.counts.lost, report.lost_by_drops), (7, 3));
+    assert_eq!(report.lost_at_server(), 4);
+}
+
+#[test]
+fn missing_pictures_are_counted_by_their_timestamps() {
+    let report = report(|reception, now| {
+        keyframe(reception, now);
+        for (sequence, timestamp) in [(12, 3100), (13, 6100), (14, 15_100), (15, 18_101)] {
+            reception.rtp(&packet(sequence, timestamp, true, INTER), 0, now);
+        }
+    });
+    assert_eq!(report.frame_interval, Some(Duration::from_secs(1) / 30));
+    assert_eq!(report.missing_pictures, 2);
+}
+
+#[test]
 fn each_broken_promise_is_told() {
     type Take = fn(&mut Reception, Instant);
     let cases: [(&str, Take); 9] = [
         ("no RTP packet came", |_, _| {}),
         ("RTP-Info named 10 at 100, but 11 at 100 came first", |reception, now| {
-            reception.rtp(&packet(11, 100, true, IDR), now);
+            reception.rtp(&packet(11, 100, true, IDR), 0, now);
         }),
         ("no keyframe with SPS and PPS", |reception, now| {
-            reception.rtp(&packet(10, 100, true, IDR), now);
+            reception.rtp(&packet(10, 100, true, IDR), 0, now);
         }),
         ("no keyframe with SPS and PPS", |reception, now| {
-            reception.rtp(&packet(10, 100, true, INTER), now);
+            reception.rtp(&packet(10, 100, true, INTER), 0, now);
         }),
         ("1 packets never came", |reception, now| {
             keyframe(reception, now);
-            reception.rtp(&packet(13, 200, true, INTER), now);
+            reception.rtp(&packet(13, 200, true, INTER), 0, now);
         }),
         ("the first unit did not come whole", |reception, now| {
-            reception.rtp(&packet(10, 100, false, KEYFRAME), now);
-            reception.rtp(&packet(12, 100, true, IDR), now);
-            reception.rtp(&packet(13, 200, true, INTER), now);
+            reception.rtp(&packet(10, 100, false, KEYFRAME), 0, now);
+            reception.rtp(&packet(12, 100, true, IDR), 0, now);
+            reception.rtp(&packet(13, 200, true, INTER), 0, now);
         }),
         ("1 packets repeated or out of order", |reception, now| {
             keyframe(reception, now);
-            reception.rtp(&packet(11, 100, true, IDR), now);
+            reception.rtp(&packet(11, 100, true, IDR), 0, now);
         }),
         ("RTCP of another source", |reception, now| {
             keyframe(reception, now);
