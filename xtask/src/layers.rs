@@ -150,6 +150,13 @@ const LAYERS: &[Layer] = &[
         uses: &["media", "rtp-packetizer", "rtsp-proto"],
         tests_use: &[],
     },
+    // Measures all of them.
+    Layer {
+        name: "benches",
+        purity: Purity::Free,
+        uses: &["capture", "lenscast", "media", "rtp-packetizer", "rtsp-proto"],
+        tests_use: &[],
+    },
     Layer { name: "xtask", purity: Purity::Free, uses: &[], tests_use: &[] },
 ];
 
