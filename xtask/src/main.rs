@@ -1,5 +1,6 @@
 //! The project's chores: `cargo xtask help`.
 
+mod compare;
 mod layers;
 mod matrix;
 mod server;
@@ -26,6 +27,8 @@ struct Cli {
 enum Chore {
     /// Prove that everything works; docs/testing.md says what each stage shows
     Test(test::Arguments),
+    /// Measure what lenscast costs, as a multiple of a bare loop; docs/performance.md says how
+    Compare(compare::Arguments),
     /// Check that crates use only those below them, and that the pure ones stay pure
     Layers,
     /// Play every client in every way and write the table of docs/interop.md
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     };
     let result = match &cli.chore {
         Chore::Test(arguments) => test::run(&workspace, arguments),
+        Chore::Compare(arguments) => compare::run(&workspace, arguments),
         Chore::Layers => layers::check(&workspace).map(|summary| println!("{summary}")),
         Chore::Matrix(arguments) => matrix::run(&workspace, arguments),
     };
