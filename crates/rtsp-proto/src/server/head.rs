@@ -67,10 +67,10 @@ pub(super) fn parse(
 #[derive(Debug, Default)]
 struct Survey {
     headers: Vec<Header>,
-    /// The first one, or the first that can be echoed.
+    /// The first one that can be echoed, as with live555 and GStreamer. There may be more: asked to
+    /// log in, yellowstone 2.1 repeats all headers of the answer behind its own.
     cseq: Option<CSeq>,
-    cseq_count: usize,
-    cseqs_differ: bool,
+    has_cseq: bool,
     content_length: Option<u64>,
     content_length_unclear: bool,
     fault: Option<String>,
@@ -90,10 +90,8 @@ impl Survey {
         // These two are looked at even beyond the limit: one keeps the framing, the other says
         // which request is being refused.
         if header.is("CSeq") {
-            let cseq = header.text().and_then(CSeq::parse);
-            self.cseqs_differ |= self.cseq_count > 0 && cseq != self.cseq;
-            self.cseq_count += 1;
-            self.cseq = self.cseq.take().or(cseq);
+            self.has_cseq = true;
+            self.cseq = self.cseq.take().or_else(|| header.text().and_then(CSeq::parse));
         } else if header.is("Content-Length") {
             let length = header.text().and_then(parse_length);
             self.content_length_unclear |=
@@ -149,12 +147,10 @@ impl Survey {
         //= https://www.rfc-editor.org/rfc/rfc2326#section-12.17
         //# This field MUST be present in all requests and
         //# responses.
-        let cseq = match (self.cseq_count, self.cseq.clone()) {
-            (0, _) => return Err(Refused::bad_request("no CSeq header")),
-            // The same one twice leaves no doubt what is answered.
-            _ if self.cseqs_differ => return Err(Refused::bad_request("CSeq headers that differ")),
-            (_, None) => return Err(Refused::bad_request("the CSeq header is not a number")),
-            (_, Some(cseq)) => cseq,
+        let cseq = match (self.has_cseq, self.cseq.clone()) {
+            (false, _) => return Err(Refused::bad_request("no CSeq header")),
+            (true, None) => return Err(Refused::bad_request("the CSeq header is not a number")),
+            (true, Some(cseq)) => cseq,
         };
         if version != "RTSP/1.0" {
             return Err(Refused::because(Status::VersionNotSupported, "this is RTSP/1.0"));

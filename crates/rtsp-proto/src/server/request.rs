@@ -17,7 +17,7 @@ use crate::{
     wire::parse::Header,
 };
 
-/// One request: a known method, RTSP/1.0, exactly one CSeq, and nothing required of us by
+/// One request: a known method, RTSP/1.0, a CSeq, and nothing required of us by
 /// `Require`.
 #[derive(Debug, Clone)]
 pub struct Request {
