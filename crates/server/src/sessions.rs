@@ -11,7 +11,10 @@ use std::{
     time::Instant,
 };
 
-use rtp_packetizer::rtcp::{self, ReceptionReport};
+use rtp_packetizer::{
+    Ssrc,
+    rtcp::{self, ReceptionReport},
+};
 use rtsp_proto::{
     auth::{Accepted, UserName},
     header::SessionId,
@@ -104,8 +107,7 @@ impl Sessions {
         let owners = if owners.is_empty() { table.latch(from, port, payload) } else { owners };
         for id in owners {
             let Some(session) = table.sessions.get_mut(&id) else { continue };
-            // An echo of our own packets is nobody's sign of life.
-            if rtcp::sender_of(payload) == Some(session.mount.identity().ssrc) {
+            if is_echo(payload, session.mount.identity().ssrc) {
                 continue;
             }
             if let Link::Udp(link) = &mut session.link {
@@ -307,9 +309,11 @@ impl Table {
     /// nobody else is told (RFC 3550 section 8).
     fn latch(&mut self, from: SocketAddr, port: Port, payload: &[u8]) -> Owners {
         let reporter = rtcp::sender_of(payload).filter(|_| port == Port::Rtcp);
-        let is_known = |report: &ReceptionReport| Some(report.reporter) == reporter;
         let candidates = self.sessions.iter_mut().filter_map(|(id, session)| {
-            let is_known = session.report.as_ref().is_some_and(is_known);
+            // Everybody is told the name of the stream, which aiortsp 1.4 takes for its own.
+            let name = session.report.as_ref().map(|report| report.reporter);
+            let name = name.filter(|name| *name != session.mount.identity().ssrc);
+            let is_known = name.is_some() && name == reporter;
             let Link::Udp(link) = &mut session.link else { return None };
             let mut named = link.destination(port).peer();
             named.set_port(from.port());
@@ -392,6 +396,15 @@ impl Session {
     }
 }
 
+/// Whether these are our own packets, come back: nobody's sign of life. A receiver report is never
+/// ours; aiortsp 1.4 sends them under the name of the stream.
+fn is_echo(payload: &[u8], ssrc: Ssrc) -> bool {
+    let is_report = matches!(payload, [_, RECEIVER_REPORT, ..]);
+    rtcp::sender_of(payload) == Some(ssrc) && !is_report
+}
+
+/// The packet type (RFC 3550 section 12.1).
+const RECEIVER_REPORT: u8 = 201;
 /// Ticks of the 90 kHz clock, in which jitter is reported.
 const RTP_TICKS_PER_MS: f64 = 90.0;
 

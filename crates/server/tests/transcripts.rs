@@ -21,6 +21,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    aiortsp_1_4_udp_reports = "aiortsp-1.4-udp-reports.rtsp"
     cached_keyframe = "cached-keyframe.rtsp"
     cseq = "cseq.rtsp"
     describe_503 = "describe-503.rtsp"
