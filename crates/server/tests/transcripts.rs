@@ -21,6 +21,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    aiortsp_1_4_tcp_sha256 = "aiortsp-1.4-tcp-sha256.rtsp"
     aiortsp_1_4_udp_reports = "aiortsp-1.4-udp-reports.rtsp"
     cached_keyframe = "cached-keyframe.rtsp"
     cseq = "cseq.rtsp"
@@ -47,6 +48,7 @@ transcripts! {
     ipv6 = "ipv6.rtsp"
     keep_alive_bodies = "keep-alive-bodies.rtsp"
     leaving_early = "leaving-early.rtsp"
+    libcurl_8_23_tcp_sha256 = "libcurl-8.23-tcp-sha256.rtsp"
     line_ends = "line-ends.rtsp"
     login_first = "login-first.rtsp"
     methods = "methods.rtsp"

@@ -37,7 +37,8 @@
 //! * `{digest USER PASSWORD}` is a whole value of Authorization for the request it stands in, made
 //!   of `{realm}` and `{nonce}`, which must have been taken,
 //! * `{response USER PASSWORD}` only the hash, for the `uri="…"` in the same line,
-//! * `{sha256 USER PASSWORD NC}` as `{digest …}`, with SHA-256, `qop=auth` and this nonce count.
+//! * `{response256 USER PASSWORD NC CNONCE}` the same by SHA-256 with `qop=auth`, or without it where
+//!   the last two are left out.
 //!
 //! Packets are described by words, each of which must hold, and fields, whose values are patterns:
 //!

@@ -44,7 +44,7 @@ pub struct Digest<'a> {
 pub enum Proof {
     /// `algorithm=MD5`, or none named.
     Md5([u8; 16]),
-    /// `algorithm=SHA-256`.
+    /// `algorithm=SHA-256`, or none named and 64 digits.
     Sha256([u8; 32]),
 }
 
@@ -112,6 +112,8 @@ impl<'a> Authorization<'a> {
         }
         let response = parameters.require("response")?;
         let proof = match parameters.take("algorithm")? {
+            // aiortsp 1.4 uses the one that it was asked for and does not say so.
+            None if response.len() == 64 => Proof::sha256(&response)?,
             None => Proof::md5(&response)?,
             Some(name) if name.eq_ignore_ascii_case("MD5") => Proof::md5(&response)?,
             Some(name) if name.eq_ignore_ascii_case("SHA-256") => Proof::sha256(&response)?,

@@ -11,6 +11,7 @@
 //!   % source cached            keyframes cannot be asked for
 //!   % stream NAME              another stream
 //!   % sha256                   Digest with SHA-256 is offered too
+//!   % basic                    Basic is offered too
 //! at any time
 //!   % source pauses | goes on | ends
 //!   % server stops             as on Ctrl-C
@@ -72,6 +73,7 @@ impl Stage {
             }
             ["ipv6"] => self.setup.host = Ipv6Addr::LOCALHOST.into(),
             ["sha256"] => self.setup.schemes.sha256 = true,
+            ["basic"] => self.setup.schemes.basic = true,
             ["source", "never"] => source.begins = None,
             ["source", "silent"] => {
                 source.begins = None;

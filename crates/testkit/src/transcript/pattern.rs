@@ -30,11 +30,12 @@ enum Piece {
         user: String,
         password: String,
     },
-    /// `{sha256 user password nc}`: a whole value of Authorization, by SHA-256 and `qop=auth`.
-    Sha256 {
+    /// `{response256 user password}`, or with `nc` and `cnonce`: the same by SHA-256.
+    Response256 {
         user: String,
         password: String,
-        count: String,
+        /// `nc` and `cnonce` of `qop=auth`.
+        count: Option<(String, String)>,
     },
 }
 
@@ -92,26 +93,27 @@ impl Pattern {
                          uri=\"{uri}\", response=\"{response}\""
                     );
                 }
-                Piece::Sha256 { user, password, count } => {
-                    let (realm, nonce) = (taken(names, "realm")?, taken(names, "nonce")?);
-                    let RequestLine { method, uri } = request;
-                    let ha1 = of_three(user, realm, password)?.sha256_hex();
-                    let (scheme, rest) = split_url(uri)?;
-                    let ha2 = of_three(method, scheme, rest)?.sha256_hex();
-                    // Three texts with colons between them, of which two hold more colons.
-                    let (left, right) = (format!("{ha1}:{nonce}"), format!("{CNONCE}:auth:{ha2}"));
-                    let response = of_three(&left, count, &right)?.sha256_hex();
-                    line += &format!(
-                        "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", \
-                         uri=\"{uri}\", algorithm=SHA-256, qop=auth, nc={count}, \
-                         cnonce=\"{CNONCE}\", response=\"{response}\""
-                    );
-                }
                 Piece::Response { user, password } => {
                     let (realm, nonce) = (taken(names, "realm")?, taken(names, "nonce")?);
-                    let uri = line.split_once("uri=\"").and_then(|(_, rest)| rest.split_once('"'));
-                    let uri = uri.map_or(request.uri.as_str(), |(uri, _)| uri);
+                    let uri = uri_in(&line).unwrap_or(&request.uri);
                     line += &response(user, realm, password, nonce, &request.method, uri)?;
+                }
+                Piece::Response256 { user, password, count } => {
+                    let (realm, nonce) = (taken(names, "realm")?, taken(names, "nonce")?);
+                    let uri = uri_in(&line).unwrap_or(&request.uri);
+                    let ha1 = of_three(user, realm, password)?.sha256_hex();
+                    let (scheme, rest) = split_url(uri)?;
+                    let ha2 = of_three(&request.method, scheme, rest)?.sha256_hex();
+                    let response = match count {
+                        None => of_three(&ha1, nonce, &ha2)?,
+                        // Three texts with colons between them, of which two hold more colons.
+                        Some((nc, cnonce)) => {
+                            let (left, right) =
+                                (format!("{ha1}:{nonce}"), format!("{cnonce}:auth:{ha2}"));
+                            of_three(&left, nc, &right)?
+                        }
+                    };
+                    line += &response.sha256_hex();
                 }
             }
         }
@@ -153,7 +155,7 @@ impl Pattern {
                     }
                     rest = behind;
                 }
-                Piece::Digest { .. } | Piece::Response { .. } | Piece::Sha256 { .. } => {
+                Piece::Digest { .. } | Piece::Response { .. } | Piece::Response256 { .. } => {
                     return false;
                 }
             }
@@ -173,7 +175,7 @@ impl Pattern {
             Piece::Rest => "{*}".to_owned(),
             Piece::Digest { user, .. } => format!("{{digest {user} …}}"),
             Piece::Response { user, .. } => format!("{{response {user} …}}"),
-            Piece::Sha256 { user, .. } => format!("{{sha256 {user} …}}"),
+            Piece::Response256 { user, .. } => format!("{{response256 {user} …}}"),
         });
         shown.collect()
     }
@@ -190,10 +192,14 @@ impl Piece {
             ["response", user, password] => {
                 Ok(Self::Response { user: user.to_owned(), password: password.to_owned() })
             }
-            ["sha256", user, password, count] => Ok(Self::Sha256 {
+            ["response256", user, password, ref count @ ..] => Ok(Self::Response256 {
                 user: user.to_owned(),
                 password: password.to_owned(),
-                count: count.to_owned(),
+                count: match *count {
+                    [] => None,
+                    [nc, cnonce] => Some((nc.to_owned(), cnonce.to_owned())),
+                    _ => return Err(format!("nothing is called {{{inside}}}")),
+                },
             }),
             [name] if !name.is_empty() => Ok(match name.strip_suffix('!') {
                 Some(name) => Self::Anew(name.to_owned()),
@@ -227,6 +233,12 @@ fn response(
     Ok(of_three(&ha1, nonce, &ha2)?.md5_hex())
 }
 
+/// What a line says so far in `uri="…"`.
+fn uri_in(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("uri=\"")?;
+    Some(rest.split_once('"')?.0)
+}
+
 /// A URL at its first colon.
 fn split_url(url: &str) -> Result<(&str, &str), String> {
     url.split_once(':').ok_or_else(|| format!("a digest needs an absolute URL, not {url:?}"))
@@ -238,6 +250,3 @@ fn of_three(first: &str, second: &str, third: &str) -> Result<Ha1, String> {
     let second = second.parse().map_err(|error| format!("{second:?}: {error}"))?;
     Ok(Ha1::from_password(first, &second, third))
 }
-
-/// The client's own nonce.
-const CNONCE: &str = "0a4f113b";
