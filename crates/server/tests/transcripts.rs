@@ -21,8 +21,14 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    aiortsp_1_4_tcp_digest = "aiortsp-1.4-tcp-digest.rtsp"
+    aiortsp_1_4_tcp_keepalive = "aiortsp-1.4-tcp-keepalive.rtsp"
     aiortsp_1_4_tcp_sha256 = "aiortsp-1.4-tcp-sha256.rtsp"
+    aiortsp_1_4_tcp = "aiortsp-1.4-tcp.rtsp"
+    aiortsp_1_4_udp_digest = "aiortsp-1.4-udp-digest.rtsp"
+    aiortsp_1_4_udp_keepalive = "aiortsp-1.4-udp-keepalive.rtsp"
     aiortsp_1_4_udp_reports = "aiortsp-1.4-udp-reports.rtsp"
+    aiortsp_1_4_udp = "aiortsp-1.4-udp.rtsp"
     cached_keyframe = "cached-keyframe.rtsp"
     cseq = "cseq.rtsp"
     describe_503 = "describe-503.rtsp"
@@ -35,6 +41,10 @@ transcripts! {
     ffmpeg_5_1_udp_digest = "ffmpeg-5.1-udp-digest.rtsp"
     ffmpeg_5_1_udp_timeout = "ffmpeg-5.1-udp-timeout.rtsp"
     ffmpeg_5_1_udp = "ffmpeg-5.1-udp.rtsp"
+    ffprobe_5_1_tcp_digest = "ffprobe-5.1-tcp-digest.rtsp"
+    ffprobe_5_1_tcp = "ffprobe-5.1-tcp.rtsp"
+    ffprobe_5_1_udp_digest = "ffprobe-5.1-udp-digest.rtsp"
+    ffprobe_5_1_udp = "ffprobe-5.1-udp.rtsp"
     frames_between = "frames-between.rtsp"
     frames_inside = "frames-inside.rtsp"
     gstreamer_1_22_no_udp = "gstreamer-1.22-no-udp.rtsp"
@@ -48,7 +58,9 @@ transcripts! {
     ipv6 = "ipv6.rtsp"
     keep_alive_bodies = "keep-alive-bodies.rtsp"
     leaving_early = "leaving-early.rtsp"
+    libcurl_8_23_tcp_digest = "libcurl-8.23-tcp-digest.rtsp"
     libcurl_8_23_tcp_sha256 = "libcurl-8.23-tcp-sha256.rtsp"
+    libcurl_8_23_tcp = "libcurl-8.23-tcp.rtsp"
     line_ends = "line-ends.rtsp"
     login_first = "login-first.rtsp"
     methods = "methods.rtsp"
@@ -64,6 +76,10 @@ transcripts! {
     old_nonce = "old-nonce.rtsp"
     one_url = "one-url.rtsp"
     onvif = "onvif.rtsp"
+    opencv_5_0_tcp_digest = "opencv-5.0-tcp-digest.rtsp"
+    opencv_5_0_tcp = "opencv-5.0-tcp.rtsp"
+    opencv_5_0_udp_digest = "opencv-5.0-udp-digest.rtsp"
+    opencv_5_0_udp = "opencv-5.0-udp.rtsp"
     pause_and_play_udp = "pause-and-play-udp.rtsp"
     pause_and_play = "pause-and-play.rtsp"
     pipelined_whole = "pipelined-whole.rtsp"
@@ -104,6 +120,8 @@ transcripts! {
     wrong_channel = "wrong-channel.rtsp"
     wrong_order = "wrong-order.rtsp"
     wrong_password = "wrong-password.rtsp"
+    yellowstone_2_1_tcp_digest = "yellowstone-2.1-tcp-digest.rtsp"
+    yellowstone_2_1_tcp = "yellowstone-2.1-tcp.rtsp"
 }
 
 /// Plays a transcript; what the server has sent, by connection.
