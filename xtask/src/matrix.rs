@@ -241,6 +241,8 @@ const END: &str = "\n<!-- The end of what it writes. -->";
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn lines(skip: &str) -> String {
@@ -299,5 +301,49 @@ mod tests {
         let document = format!("a\n{BEGIN}b\n{END}\nc\n");
         assert_eq!(parts(&document).unwrap().1, "b\n");
         assert!(parts("a\nb\n").is_err());
+    }
+
+    /// Facts are tested by names: one that is renamed must be renamed in the document too.
+    #[test]
+    fn what_the_document_cites_exists() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let document = fs::read_to_string(root.join(DOCUMENT)).unwrap();
+        let (_, facts) = document.split_once("\n## Facts of the field\n").unwrap();
+        let mut sources = String::new();
+        read_sources(&root.join("crates"), &mut sources);
+        let (mut cited, mut numbers) = (0, Vec::new());
+        for line in facts.lines() {
+            numbers.extend(line.strip_prefix("| ").and_then(|rest| {
+                let (number, _) = rest.split_once(" | ")?;
+                number.parse::<u32>().ok()
+            }));
+            for word in line.split('`').skip(1).step_by(2) {
+                let is_test = word.contains('_') && !word.contains(['.', '/']);
+                let exists = match word.rsplit_once('.') {
+                    Some(("", _)) => continue,
+                    Some((_, "rtsp")) => {
+                        root.join("crates/server/tests/transcripts").join(word).exists()
+                    }
+                    Some((_, "rs")) => root.join("crates").join(word).exists(),
+                    _ if is_test => sources.contains(&format!("fn {word}(")),
+                    _ => continue,
+                };
+                assert!(exists, "there is no {word} any more: {line}");
+                cited += 1;
+            }
+        }
+        assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
+        assert!(cited > 100, "only {cited} names were recognized");
+    }
+
+    fn read_sources(directory: &Path, sources: &mut String) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read_sources(&path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&fs::read_to_string(&path).unwrap());
+            }
+        }
     }
 }

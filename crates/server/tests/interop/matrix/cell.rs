@@ -128,7 +128,12 @@ impl Cell {
 
     /// Plays `frames` pictures to the client's end, whatever it is.
     pub(super) fn play(&self, url: &str, frames: usize) -> Finished {
-        Running::start(self, self.client.command(self.transport, url, frames), LIMIT).finish()
+        self.start(url, frames).finish()
+    }
+
+    /// The same, started.
+    pub(super) fn start(&self, url: &str, frames: usize) -> Running {
+        Running::start(self, self.client.command(self.transport, url, frames), LIMIT)
     }
 
     fn assert_pictures(&self, own: &[Vec<u8>], output: &[u8], size: usize) {
