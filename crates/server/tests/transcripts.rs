@@ -120,6 +120,7 @@ transcripts! {
     wrong_channel = "wrong-channel.rtsp"
     wrong_order = "wrong-order.rtsp"
     wrong_password = "wrong-password.rtsp"
+    yellowstone_2_1_first_picture = "yellowstone-2.1-first-picture.rtsp"
     yellowstone_2_1_tcp_digest = "yellowstone-2.1-tcp-digest.rtsp"
     yellowstone_2_1_tcp = "yellowstone-2.1-tcp.rtsp"
 }

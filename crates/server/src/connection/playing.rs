@@ -22,6 +22,8 @@ pub(super) struct Viewers {
 
 struct Playing {
     viewer: InterleavedViewer,
+    /// Until the first report: nothing follows the reply to PLAY yet.
+    is_held: bool,
     published: watch::Receiver<u64>,
     stage: watch::Receiver<Stage>,
     next_report: Instant,
@@ -40,15 +42,18 @@ impl Viewers {
         self.playing.iter().map(|playing| playing.viewer.session)
     }
 
-    /// Begins with a sender report.
+    /// Begins with a sender report, when the client has had its head start.
     pub(super) fn start(&mut self, viewer: InterleavedViewer, outbox: &mut Outbox) {
         let mut playing = Playing {
             published: viewer.mount.subscribe(),
             stage: viewer.mount.stage(),
+            is_held: !viewer.head_start.is_zero(),
+            next_report: Instant::now() + viewer.head_start,
             viewer,
-            next_report: Instant::now(),
         };
-        playing.report(&self.shared, outbox);
+        if !playing.is_held {
+            playing.report(&self.shared, outbox);
+        }
         self.playing.push(playing);
     }
 
@@ -87,6 +92,9 @@ impl Viewers {
             // Looked at before the log, so that no picture published before the end is missed.
             let is_over = matches!(*playing.stage.borrow(), Stage::Ended);
             playing.published.mark_unchanged();
+            if playing.is_held {
+                continue;
+            }
             let viewer = &mut playing.viewer;
             let picture = viewer.first.take().or_else(|| {
                 let delivery = viewer.mount.read(&mut viewer.cursor)?;
@@ -145,6 +153,7 @@ impl Playing {
         let mut report = BytesMut::new();
         rtcp::write_sender_report(&mut report, &self.viewer.mount.sender_info(&*shared.clock));
         outbox.push_frame(self.viewer.rtcp, &report);
+        self.is_held = false;
         self.next_report = Instant::now() + report_interval(&shared.entropy);
     }
 

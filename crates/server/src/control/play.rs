@@ -1,6 +1,6 @@
 //! PLAY, PAUSE and TEARDOWN (RFC 2326 sections 10.5 to 10.7).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rtp_packetizer::{RtpTimestamp, Sequence};
 use rtsp_proto::{
@@ -35,6 +35,8 @@ pub struct InterleavedViewer {
     pub rtcp: u8,
     /// Counts what is sent.
     pub counters: Arc<Counters>,
+    /// For so long nothing follows the reply to PLAY; zero for nearly all clients.
+    pub head_start: Duration,
 }
 
 impl Control {
@@ -238,9 +240,17 @@ fn start(session: &mut Session, cursor: Cursor, first: Option<Arc<Picture>>) -> 
             rtp: *rtp,
             rtcp: *rtcp,
             counters,
+            head_start: head_start(session.agent.as_deref()),
         })),
         Link::None => Then::Nothing,
     }
+}
+
+/// yellowstone takes all that it reads at once with a reply for text, and so drops the pictures that
+/// come right behind it, the first keyframe among them.
+fn head_start(agent: Option<&str>) -> Duration {
+    let reads_replies_alone = agent.is_some_and(|agent| agent.starts_with("yellowstone/"));
+    if reads_replies_alone { HEAD_START } else { Duration::ZERO }
 }
 
 fn stop_interleaved(session: &Session, goodbye: bool) -> Then {
@@ -249,3 +259,6 @@ fn stop_interleaved(session: &Session, goodbye: bool) -> Then {
         _ => Then::Nothing,
     }
 }
+
+/// A small program under Node.js wakes up and reads within a few milliseconds.
+const HEAD_START: Duration = Duration::from_millis(50);
