@@ -3,7 +3,7 @@
 // Usage: yellowstone_player.js URL tcp PICTURES   (NODE_PATH: where yellowstone is installed)
 // Each packet is preceded by its length in two bytes (RFC 4571). The calls are those of yellowstone's
 // own example. Its parser tells no payload type and no source: these are written as 96 and 0. What
-// comes in one read with the answer to PLAY it drops, so the first picture or two are missing.
+// comes in one read with the answer to PLAY it drops: on a busy machine the first pictures.
 
 "use strict";
 

@@ -85,7 +85,7 @@ impl Cell {
                 let own = AccessUnits::of_file(&clip.path);
                 let received = match self.client {
                     Client::Retina => access_units::by_retina(self, &url, FRAMES),
-                    // It loses the first ones, to anywhere in a picture: see yellowstone_player.js.
+                    // It may lose the first ones, to anywhere in a picture: see its script.
                     Client::Yellowstone => {
                         let output = self.play(&url, FRAMES + clip.pictures.len() + 1).succeeded();
                         AccessUnits::of_rtp(self, access_units::behind_marker(&output.stdout))
