@@ -34,6 +34,7 @@ pub struct Target {
     origin: String,
     /// From the first slash to the query, track left out, as written.
     raw_path: String,
+    /// What stands behind the `?`, track left out, as written.
     query: Option<String>,
     stream: String,
     track: Option<u8>,
@@ -107,20 +108,9 @@ impl Target {
         &self.stream
     }
 
-    /// What stands behind the `?`, as written, without a track.
-    pub fn query(&self) -> Option<&str> {
-        self.query.as_deref()
-    }
-
     /// The track, when one is named.
     pub fn track(&self) -> Option<u8> {
         self.track
-    }
-
-    /// Host and port as the client wrote them, without userinfo: behind address translation only
-    /// the client knows which address of ours is right. `None` when it sent only a path.
-    pub fn authority(&self) -> Option<&str> {
-        self.origin.split_once("://").map(|(_, authority)| authority)
     }
 
     /// The whole URL as the client wrote it, but for userinfo. What RTP-Info calls a track whose
@@ -136,17 +126,6 @@ impl Target {
         let path = self.raw_path.trim_end_matches('/');
         let query = self.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         format!("{}{path}/{query}", self.origin)
-    }
-
-    /// The URL of a track, as FFmpeg builds it from [`Self::content_base`]; this very URL when it
-    /// already names the track. Better, where there has been a SETUP: the [`Self::url`] of that.
-    pub fn track_url(&self, track: u8) -> String {
-        if self.track == Some(track) {
-            return self.url();
-        }
-        let base = self.content_base();
-        let slash = if base.ends_with('/') { "" } else { "/" };
-        format!("{base}{slash}{}", control(track))
     }
 }
 

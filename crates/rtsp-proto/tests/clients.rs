@@ -12,7 +12,7 @@ use rtsp_proto::{
         rtp_info,
         transport::{Chosen, ChosenLower, TransportSpec},
     },
-    server::session::{LowerKind, Torn, WhilePlaying},
+    server::session::{LowerKind, Torn},
     uri,
     wire::{Limits, interleaved},
 };
@@ -77,7 +77,7 @@ impl Server {
                 let session =
                     self.session.get_or_insert_with(|| Session::new(id, self.now, timeout));
                 let track = target.track().unwrap_or(0);
-                session.setup(track, kind, target.url(), WhilePlaying::Refuse)?;
+                session.setup(track, kind, target.url())?;
                 let transport = Chosen { lower, ssrc: Some(0x1234), source: None };
                 in_session(ok, session).header("Transport", transport)
             }

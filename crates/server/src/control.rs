@@ -11,7 +11,7 @@ use rtsp_proto::{
     header::SessionId,
 };
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, field, warn};
 
 use crate::{
     credentials::Access,
@@ -95,7 +95,14 @@ impl Control {
 
     /// Answers a request.
     pub async fn answer(&mut self, request: &Request) -> Answer {
-        debug!(method = %request.method(), uri = %Loggable(request), agent = request.user_agent(), "request");
+        debug!(
+            method = %request.method(),
+            uri = %Loggable(request),
+            agent = request.user_agent(),
+            // Answered with the live stream whatever it is: who wonders why finds it here.
+            range = request.range().map(field::debug),
+            "request"
+        );
         let answer = match request.method() {
             // Players begin with it and log in only when asked to by the next request.
             Method::Options => Ok(self.options(request).into()),

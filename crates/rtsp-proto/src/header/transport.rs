@@ -31,10 +31,6 @@ pub struct TransportSpec {
     pub multicast: bool,
     /// Whether the client wants to send (`mode=record`, or `receive` as old FFmpeg writes).
     pub record: bool,
-    /// Where the client wants the media sent. To be ignored: sending to a third party amplifies.
-    pub destination: Option<String>,
-    /// The SSRC the client would like.
-    pub ssrc: Option<u32>,
 }
 
 /// What RTP travels over.
@@ -123,22 +119,20 @@ impl TransportSpec {
             "RTP/AVP/TCP" => Lower::Tcp { interleaved: None },
             _ => return None,
         };
-        let (mut multicast, mut record, mut destination, mut ssrc) = (false, false, None, None);
+        let (mut multicast, mut record) = (false, false);
         for parameter in parameters {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let value = value.trim().trim_matches('"').trim();
             match (name.trim().to_ascii_lowercase().as_str(), &mut lower) {
                 ("multicast", _) => multicast = true,
                 ("mode", _) => record = names_record(value),
-                ("destination", _) if !value.is_empty() => destination = Some(value.to_owned()),
-                // Of odd length, padded with spaces, or out of range: nobody depends on it.
-                ("ssrc", _) => ssrc = u32::from_str_radix(value, 16).ok(),
                 ("client_port", Lower::Udp { client_port }) => *client_port = Some(ports(value)?),
                 ("interleaved", Lower::Tcp { interleaved }) => *interleaved = Some(pair(value)?),
+                // `ssrc` belongs to the stream; `destination` would send to a third party.
                 _ => {}
             }
         }
-        Some(Self { lower, multicast, record, destination, ssrc })
+        Some(Self { lower, multicast, record })
     }
 }
 

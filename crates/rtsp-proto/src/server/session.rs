@@ -88,20 +88,14 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// 455 while playing, unless `while_playing` allows it; 404 for a track there cannot be.
-    pub fn setup(
-        &mut self,
-        track: u8,
-        lower: LowerKind,
-        url: String,
-        while_playing: WhilePlaying,
-    ) -> Result<Setup, Refusal> {
+    /// 455 while playing; 404 for a track there cannot be.
+    pub fn setup(&mut self, track: u8, lower: LowerKind, url: String) -> Result<Setup, Refusal> {
         //= https://www.rfc-editor.org/rfc/rfc2326#section-10.4
         //# A client can issue a SETUP request for a
         //# stream that is already playing to change transport parameters, which
         //# a server MAY allow. If it does not allow this, it MUST respond with
         //# error "455 Method Not Valid In This State".
-        if self.playing && while_playing == WhilePlaying::Refuse {
+        if self.playing {
             return Err(self.wrong_state("SETUP while playing; PAUSE or TEARDOWN first"));
         }
         let Some(slot) = self.tracks.get_mut(usize::from(track)) else {
@@ -213,15 +207,6 @@ pub enum State {
     Playing,
 }
 
-/// Whether SETUP may change the transport of a playing session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WhilePlaying {
-    /// Answer 455.
-    Refuse,
-    /// Replace the track; the session goes on playing.
-    Replace,
-}
-
 /// What SETUP did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setup {
@@ -269,7 +254,7 @@ mod tests {
     }
 
     fn set_up(session: &mut Session, track: u8) -> Result<Setup, Refusal> {
-        session.setup(track, LowerKind::Udp, format!("/cam/{track}"), WhilePlaying::Refuse)
+        session.setup(track, LowerKind::Udp, format!("/cam/{track}"))
     }
 
     fn with_tracks(tracks: &[u8]) -> Session {
@@ -345,7 +330,7 @@ mod tests {
     fn setting_up_again_replaces_the_track() {
         let mut session = with_tracks(&[0]);
         let tcp = ("/cam?x".to_owned(), LowerKind::Tcp);
-        let again = session.setup(0, tcp.1, tcp.0.clone(), WhilePlaying::Refuse);
+        let again = session.setup(0, tcp.1, tcp.0.clone());
         let before = Track { lower: LowerKind::Udp, url: "/cam/0".into() };
         assert_eq!(again, Ok(Setup::Replaced(before)));
         let track = session.track(0).unwrap();
@@ -353,15 +338,15 @@ mod tests {
     }
 
     #[test]
-    fn setting_up_while_playing_is_the_servers_choice() {
+    fn setting_up_while_playing_is_refused() {
         let mut session = with_tracks(&[0]);
         session.play(None).unwrap();
         assert_eq!(status(set_up(&mut session, 0)), Status::MethodNotValidInThisState);
         assert_eq!(status(set_up(&mut session, 1)), Status::MethodNotValidInThisState);
         assert_eq!(session.track(0).unwrap().lower, LowerKind::Udp, "a refusal changes nothing");
-        session.setup(0, LowerKind::Tcp, "/cam".into(), WhilePlaying::Replace).unwrap();
         assert_eq!(session.state(), State::Playing);
-        assert_eq!(session.track(0).unwrap().lower, LowerKind::Tcp);
+        session.pause(None).unwrap();
+        assert_eq!(set_up(&mut session, 1), Ok(Setup::New), "as FFmpeg changes its transport");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rtsp_proto::{
         Chosen, Lower, SessionId,
         transport::{ChosenLower, TransportList},
     },
-    server::session::{LowerKind, State, WhilePlaying},
+    server::session::{LowerKind, State},
 };
 use tokio::time::Instant;
 use tracing::info;
@@ -63,7 +63,7 @@ impl Control {
             ChosenLower::Tcp { .. } => LowerKind::Tcp,
         };
         let Some(session) = table.session(id, user) else { return Err(no_such_session().into()) };
-        session.machine.setup(track, lower, target.url(), WhilePlaying::Refuse)?;
+        session.machine.setup(track, lower, target.url())?;
         let header = session.machine.header();
         if named.is_none() {
             info!(

@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, BytesMut};
+use rtsp_proto::wire::interleaved::{self, HEADER_LEN, MAGIC};
 use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
@@ -47,9 +48,8 @@ impl Outbox {
     /// Appends one `$` frame, ahead of the packets of the picture under way.
     pub fn push_frame(&mut self, channel: u8, payload: &[u8]) {
         let Ok(length) = u16::try_from(payload.len()) else { return };
-        self.urgent.reserve(payload.len() + 4);
-        self.urgent.put_slice(&[b'$', channel]);
-        self.urgent.put_u16(length);
+        self.urgent.reserve(HEADER_LEN + payload.len());
+        self.urgent.put_slice(&interleaved::header(channel, length));
         self.urgent.put_slice(payload);
     }
 
@@ -61,7 +61,7 @@ impl Outbox {
     /// Writes `picture` on `channel` next. The one before must be done.
     pub fn start_picture(&mut self, picture: Arc<Picture>, channel: u8) {
         debug_assert!(self.picture.is_none(), "the picture before is finished first");
-        self.picture = Some(Interleaved { picture, prefix: [b'$', channel], written: 0 });
+        self.picture = Some(Interleaved { picture, prefix: [MAGIC, channel], written: 0 });
     }
 
     /// Whether a picture is on its way on this channel.
@@ -198,7 +198,7 @@ impl Interleaved {
     fn frames(&self) -> impl Iterator<Item = (usize, usize)> {
         self.picture.batch.packets().scan(0, |at, packet| {
             let start = *at;
-            *at += FRAME_HEADER + packet.len();
+            *at += HEADER_LEN + packet.len();
             Some((start, *at))
         })
     }
@@ -235,7 +235,6 @@ impl<'a> Rest<'a> {
     }
 }
 
-const FRAME_HEADER: usize = 4;
 /// `IOV_MAX` of Linux.
 const MOST_SLICES: usize = 1024;
 

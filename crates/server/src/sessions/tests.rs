@@ -3,7 +3,7 @@ use std::{cell::Cell, time::Duration};
 use rtp_packetizer::Ssrc;
 use rtsp_proto::{
     auth::{Attempt, Authenticator, Config, Ha1, Realm, Users},
-    server::session::{GRACE, LowerKind, WhilePlaying},
+    server::session::{GRACE, LowerKind},
     uri::RequestUri,
 };
 use tokio::net::UdpSocket;
@@ -46,7 +46,7 @@ impl House {
         self.made.set(self.made.get() + 1);
         let id = SessionId::from_entropy([self.made.get(); 16]);
         let mut machine = Machine::new(id, self.start, TIMEOUT);
-        machine.setup(0, LowerKind::Udp, "rtsp://cam/".to_owned(), WhilePlaying::Refuse).unwrap();
+        machine.setup(0, LowerKind::Udp, "rtsp://cam/".to_owned()).unwrap();
         self.sessions.lock().insert(Session {
             machine,
             mount: Arc::clone(&self.stream.mount),

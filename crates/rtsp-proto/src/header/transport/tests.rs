@@ -90,15 +90,14 @@ fn modes_in_quotes_and_without() {
 }
 
 #[test]
-fn ssrc_destination_and_multicast() {
-    assert_eq!(spec("RTP/AVP;ssrc=DEADBEEF").ssrc, Some(0xdead_beef));
-    assert_eq!(spec("RTP/AVP;ssrc= abc ").ssrc, Some(0xabc));
-    assert_eq!(spec("RTP/AVP;ssrc=123456789").ssrc, None);
-    assert_eq!(spec("RTP/AVP;ssrc=xyz").ssrc, None);
+fn wishes_that_are_not_granted() {
+    let plain = spec("RTP/AVP;unicast;client_port=2-3");
+    for wish in ["ssrc=DEADBEEF", "ssrc=xyz", "destination=192.0.2.1", "destination", "ttl=5", "x="]
+    {
+        assert_eq!(spec(&format!("RTP/AVP;{wish};unicast;client_port=2-3")), plain, "{wish}");
+    }
     let multicast = spec("RTP/AVP;multicast;destination=239.0.0.1;port=5000-5001;ttl=5");
-    assert!(multicast.multicast);
-    assert_eq!(multicast.destination.as_deref(), Some("239.0.0.1"));
-    assert_eq!(spec("RTP/AVP;destination;client_port=2-3").destination, None);
+    assert_eq!((multicast.multicast, multicast.lower), (true, udp(None)));
 }
 
 #[test]

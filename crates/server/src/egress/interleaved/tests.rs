@@ -6,6 +6,7 @@ use rtp_packetizer::{
     RtpTimestamp, Sequence, Ssrc,
     h264::{Config, Packetizer},
 };
+use rtsp_proto::Event;
 
 use super::*;
 
@@ -101,6 +102,30 @@ fn pieces(mut bytes: &[u8]) -> Vec<Piece> {
         bytes = &bytes[length..];
     }
     pieces
+}
+
+/// rtp-packetizer builds the image of a picture and cannot use rtsp-proto, which says what a frame
+/// looks like: what the one writes, the other must read.
+#[test]
+fn the_image_of_a_picture_is_what_the_protocol_calls_frames() {
+    let picture = picture(5000, 500);
+    let mut image = BytesMut::from(&picture.batch.interleaved()[..]);
+    let clock = std::time::Instant::now();
+    let mut connection = rtsp_proto::Connection::new(rtsp_proto::wire::Limits::default(), clock);
+    for packet in picture.batch.packets() {
+        let Ok(Some(Event::Interleaved { channel: 0, payload })) =
+            connection.receive(&mut image, clock)
+        else {
+            panic!("no frame before {image:?}");
+        };
+        assert_eq!(payload, packet);
+    }
+    assert!(image.is_empty());
+    assert_eq!(rtp_packetizer::batch::INTERLEAVED_HEADER_LENGTH, HEADER_LEN);
+    for (channel, length) in [(0, 0), (3, 1), (255, u16::MAX)] {
+        let theirs = rtp_packetizer::batch::interleaved_header(channel, length.into());
+        assert_eq!(theirs, interleaved::header(channel, length));
+    }
 }
 
 #[test]
