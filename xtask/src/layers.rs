@@ -45,6 +45,11 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<String> {
     Ok(format!("{} crates use only those below them; {pure} are pure", members.len()))
 }
 
+/// The names of the pure crates.
+pub(crate) fn pure() -> impl Iterator<Item = &'static str> {
+    LAYERS.iter().filter(|layer| layer.purity == Purity::Pure).map(|layer| layer.name)
+}
+
 /// What is wrong with one crate, from what `cargo tree --prefix depth` says of it.
 fn breaches_of(
     layer: &Layer,

@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask help`.
 
 mod compare;
+mod coverage;
 mod layers;
 mod matrix;
 mod server;
@@ -29,6 +30,8 @@ enum Chore {
     Test(test::Arguments),
     /// Measure what lenscast costs, as a multiple of a bare loop; docs/performance.md says how
     Compare(compare::Arguments),
+    /// Measure which lines the tests run; pure crates must have nearly all of them run
+    Coverage(coverage::Arguments),
     /// Check that crates use only those below them, and that the pure ones stay pure
     Layers,
     /// Play every client in every way and write the table of docs/interop.md
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let result = match &cli.chore {
         Chore::Test(arguments) => test::run(&workspace, arguments),
         Chore::Compare(arguments) => compare::run(&workspace, arguments),
+        Chore::Coverage(arguments) => coverage::run(&workspace, arguments),
         Chore::Layers => layers::check(&workspace).map(|summary| println!("{summary}")),
         Chore::Matrix(arguments) => matrix::run(&workspace, arguments),
     };
