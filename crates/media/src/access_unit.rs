@@ -26,8 +26,12 @@ impl AccessUnit {
     }
 
     /// From a buffer of NAL units each preceded by its length, big-endian in `prefix` (1, 2 or 4)
-    /// bytes, as MP4 samples are (ISO/IEC 14496-15). `None` when a length runs past the end.
+    /// bytes, as MP4 samples are (ISO/IEC 14496-15). `None` when a length runs past the end, or
+    /// `prefix` is none of the three.
     pub fn from_length_prefixed(data: Bytes, prefix: usize, time: MediaTime) -> Option<Self> {
+        if !matches!(prefix, 1 | 2 | 4) {
+            return None;
+        }
         let mut nals = SmallVec::new();
         let mut at = 0;
         while at < data.len() {
@@ -103,6 +107,47 @@ mod tests {
         assert!(annexb.nals().eq(prefixed.nals()));
         assert!(annexb.is_keyframe() && prefixed.is_keyframe());
         assert_eq!(annexb.size(), 5);
+    }
+
+    #[test]
+    fn lengths_of_one_two_and_four_bytes() {
+        // The second unit is longer than one byte can say, where the prefix has room for that.
+        for (prefix, longest) in [(1, 200), (2, 0x0102), (4, 0x0001_0203)] {
+            let nals = [vec![0x67, 1], vec![0x41; longest], vec![], vec![0x68]];
+            let mut data = Vec::new();
+            for nal in &nals {
+                data.extend(&(nal.len() as u32).to_be_bytes()[4 - prefix..]);
+                data.extend(nal);
+            }
+            let unit = AccessUnit::from_length_prefixed(data.into(), prefix, MediaTime::ZERO);
+            let unit = unit.unwrap();
+            let expected: Vec<_> = nals.iter().filter(|nal| !nal.is_empty()).collect();
+            assert!(unit.nals().eq(expected), "{prefix}");
+            assert_eq!(unit.size(), 3 + longest);
+            assert!(!unit.is_keyframe(), "a slice that is no IDR, and parameter sets");
+        }
+    }
+
+    #[test]
+    fn prefixes_of_other_sizes_are_refused() {
+        for prefix in [0, 3, 5, 8, usize::MAX] {
+            let data = Bytes::from_static(&[0; 64]);
+            let unit = AccessUnit::from_length_prefixed(data, prefix, MediaTime::ZERO);
+            assert!(unit.is_none(), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_picture_can_be_moved_in_time_and_stays_the_same() {
+        let (then, now) = (MediaTime::from_nanos(5), MediaTime::from_nanos(7_000_000_009));
+        let unit = AccessUnit::from_annexb(Bytes::from_static(&[0, 0, 1, 0x65, 3]), then);
+        assert_eq!(unit.time(), then);
+        let moved = unit.clone().at(now);
+        assert_eq!(moved.time(), now);
+        assert!(moved.nals().eq(unit.nals()) && moved.is_keyframe());
+        // A picture in a log is a line, not all of its bytes.
+        let shown = "AccessUnit { time: 7.000000009s, keyframe: true, nals: 1, size: 2 }";
+        assert_eq!(format!("{moved:?}"), shown);
     }
 
     #[test]

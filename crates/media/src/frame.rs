@@ -181,6 +181,42 @@ mod tests {
         let mut pool = FramePool::new(layout, 1);
         let frame = pool.take(MediaTime::ZERO).unwrap();
         assert_eq!(frame.planes().map(<[u8]>::len), [15, 6, 6]);
+        assert_eq!((layout.strides(), layout.rows()), ([5, 3, 3], [3, 2, 2]));
+        assert_eq!((layout.width(), layout.height()), (5, 3));
+        assert_eq!((pool.layout(), frame.layout()), (layout, layout));
+    }
+
+    #[test]
+    fn sides_from_one_to_the_longest() {
+        assert_eq!(I420Layout::new(1, 1).map(I420Layout::size), Some(3));
+        assert_eq!(I420Layout::new(MAX_SIDE, MAX_SIDE).map(I420Layout::size), Some(402_653_184));
+        for (width, height) in [(0, 1), (1, 0), (MAX_SIDE + 1, 1), (1, MAX_SIDE + 1)] {
+            assert_eq!(I420Layout::new(width, height), None, "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn planes_are_drawn_one_after_the_other() {
+        let mut pool = FramePool::new(I420Layout::new(4, 2).unwrap(), 1);
+        let mut frame = pool.take(MediaTime::ZERO).unwrap();
+        for (value, plane) in (1..).zip(frame.planes_mut()) {
+            plane.fill(value);
+        }
+        assert_eq!(frame.bytes(), [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 3]);
+        assert_eq!(frame.planes(), [&[1; 8][..], &[2; 2], &[3; 2]]);
+    }
+
+    #[test]
+    fn a_frame_has_the_time_it_was_given_last() {
+        let (then, now) = (MediaTime::from_nanos(3), MediaTime::from_nanos(1_500_000_000));
+        let mut pool = FramePool::new(I420Layout::new(2, 4).unwrap(), 1);
+        let mut frame = pool.take(then).unwrap();
+        assert_eq!(frame.time(), then);
+        frame.set_time(now);
+        assert_eq!(frame.time(), now);
+        assert_eq!(format!("{frame:?}"), "Frame(2x4 at 1.500000000s)");
+        drop(frame);
+        assert_eq!(pool.take(then).unwrap().time(), then, "not that of the buffer's last picture");
     }
 
     #[test]

@@ -52,3 +52,42 @@ impl NalType {
         matches!(self, Self::Slice | Self::Partition | Self::Idr)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_those_of_table_7_1_whatever_the_bits_above_say() {
+        use NalType::*;
+        let types = [
+            Other(0),
+            Slice,
+            Partition,
+            Partition,
+            Partition,
+            Idr,
+            Sei,
+            Sps,
+            Pps,
+            Aud,
+            Filler,
+            Filler,
+            Filler,
+        ];
+        for (nal_unit_type, expected) in (0u8..).zip(types) {
+            for above in [0x00, 0x20, 0x60, 0x80, 0xe0] {
+                assert_eq!(NalType::of(above | nal_unit_type), expected, "{nal_unit_type}");
+            }
+        }
+        for nal_unit_type in 13..=31 {
+            assert_eq!(NalType::of(0x60 | nal_unit_type), Other(nal_unit_type));
+        }
+    }
+
+    #[test]
+    fn only_slices_and_partitions_carry_samples() {
+        let vcl = (0..=31).filter(|&header| NalType::of(header).is_vcl());
+        assert_eq!(vcl.collect::<Vec<u8>>(), [1, 2, 3, 4, 5]);
+    }
+}

@@ -228,6 +228,32 @@ mod tests {
         assert_eq!(WallTime::from_unix_nanos(0).to_ntp(), 2_208_988_800 << 32);
         let half = WallTime::from_unix_nanos(1_500_000_000).to_ntp();
         assert_eq!(half, (2_208_988_801 << 32) | 0x8000_0000);
+        // 2036-02-07T06:28:16Z: era 1 begins, and its first quarter of a second ends.
+        let era = WallTime::from_unix_nanos(2_085_978_496_250_000_000);
+        assert_eq!(era.to_ntp(), 0x4000_0000);
+    }
+
+    #[test]
+    fn times_move_and_stop_at_their_ends() {
+        let second = Duration::from_secs(1);
+        let time = MediaTime::from_nanos(2_500_000_000);
+        assert_eq!((time + second).as_nanos(), 3_500_000_000);
+        assert_eq!((time - second).as_nanos(), 1_500_000_000);
+        assert_eq!((time + second).saturating_since(time), second);
+        assert_eq!(time.saturating_since(time + second), Duration::ZERO);
+        assert_eq!(time - 3 * second, MediaTime::ZERO);
+        let end = MediaTime::from_nanos(u64::MAX);
+        assert_eq!(end - second + 2 * second, end);
+        assert_eq!(time + Duration::MAX, end, "more than 64 bits of nanoseconds");
+        assert_eq!(end - Duration::MAX, MediaTime::ZERO);
+        let wall = WallTime::from_unix_nanos(2_500_000_000) + second;
+        assert_eq!(wall.as_unix_nanos(), 3_500_000_000);
+        assert_eq!((wall + Duration::MAX).as_unix_nanos(), u64::MAX);
+    }
+
+    #[test]
+    fn media_time_is_shown_in_seconds() {
+        assert_eq!(format!("{:?}", MediaTime::from_nanos(12_000_000_034)), "12.000000034s");
     }
 
     #[test]
@@ -238,15 +264,61 @@ mod tests {
             ("30000/1001", 30000, 1001),
             ("12.5", 25, 2),
             ("60/2", 30, 1),
+            ("23.976", 2997, 125),
+            ("25.000", 25, 1),
+            ("0.5", 1, 2),
+            ("999999999", 999_999_999, 1),
         ] {
             let rate: FrameRate = text.parse().expect(text);
             assert_eq!((rate.numerator(), rate.denominator()), (numerator, denominator), "{text}");
         }
-        for text in
-            ["", "0", "-1", "30/0", "1e3", ".5", "5.", "9999999999", "1.0001", "nan", "4294967.999"]
-        {
-            assert!(text.parse::<FrameRate>().is_err(), "{text}");
+        for text in [
+            "",
+            "0",
+            "-1",
+            "+30",
+            "30/0",
+            "0/30",
+            "1e3",
+            ".5",
+            "5.",
+            "1000000000",
+            "9999999999",
+            "1.0001",
+            "nan",
+            "4294967.999",
+            "429496730.1",
+            "429496729.9",
+            "30/1/1",
+            "1,5",
+            " 30",
+        ] {
+            let error = text.parse::<FrameRate>().unwrap_err();
+            assert!(error.to_string().contains(&format!("{text:?} (write 30")), "{error}");
         }
+    }
+
+    #[test]
+    fn frame_rates_are_shown_as_they_can_be_written() {
+        for text in ["30", "30000/1001", "25/2"] {
+            let rate: FrameRate = text.parse().unwrap();
+            assert_eq!(rate.to_string(), text);
+            assert_eq!(format!("{rate:?}"), format!("{text} fps"));
+        }
+    }
+
+    #[test]
+    fn frames_and_the_time_they_take() {
+        let ntsc = FrameRate::new(30000, 1001).unwrap();
+        assert_eq!(ntsc.interval(), Duration::from_nanos(33_366_666));
+        assert!((ntsc.as_f64() - 29.97).abs() < 0.001);
+        for (millis, frames) in [(0, 1), (1, 1), (1000, 30), (2000, 60), (50, 1), (51, 2)] {
+            assert_eq!(ntsc.frames_in(Duration::from_millis(millis)), frames, "{millis} ms");
+        }
+        let slow = FrameRate::new(1, u32::MAX).unwrap();
+        assert_eq!(slow.offset_of(u64::MAX), Duration::from_nanos(u64::MAX));
+        assert_eq!(FrameRate::new(0, 1), None);
+        assert_eq!(FrameRate::new(1, 0), None);
     }
 
     #[test]
