@@ -237,6 +237,14 @@ mod tests {
         assert_eq!(batch.runs(usize::MAX, 64, 65_507).next(), None);
     }
 
+    /// A batch in a log is a line, not a picture's worth of bytes.
+    #[test]
+    fn what_a_batch_holds_is_said_in_a_line() {
+        let shown = "PacketBatch { packets: 2, bytes: 140, first_sequence: Sequence(0), \
+                     timestamp: RtpTimestamp(0), keyframe: false }";
+        assert_eq!(format!("{:?}", batch(&[100, 40])), shown);
+    }
+
     fn batch(lengths: &[usize]) -> PacketBatch {
         let ends = lengths.iter().scan(0, |end, length| {
             *end += length;

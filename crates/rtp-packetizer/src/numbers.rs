@@ -79,6 +79,14 @@ mod tests {
         assert_eq!(RtpTimestamp(u32::MAX - 9).since(RtpTimestamp(10)), -20);
     }
 
+    /// As they stand in RTP-Info.
+    #[test]
+    fn sequences_and_timestamps_are_plain_numbers() {
+        assert_eq!(Sequence(65_535).to_string(), "65535");
+        assert_eq!(RtpTimestamp(u32::MAX).to_string(), "4294967295");
+        assert_eq!(format!("{:>5}", Sequence(7)), "    7");
+    }
+
     #[test]
     fn an_ssrc_is_always_eight_digits() {
         assert_eq!(Ssrc(0xbeef).to_string(), "0000BEEF");

@@ -164,11 +164,6 @@ impl Packetizer {
     pub fn totals(&self) -> Totals {
         self.totals
     }
-
-    /// What the packets have in common.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
 }
 
 /// Fits a path MTU of 1400 bytes over IPv4, which most tunnels leave.

@@ -10,6 +10,10 @@ fn sizes_out_of_range_are_refused() {
     }
     let refused = Packetizer::new(Config { payload_type: 128, ..Config::default() }).unwrap_err();
     assert_eq!(refused, ConfigError::PayloadType(128));
+    for packet_size in [MIN_PACKET_SIZE, MAX_PACKET_SIZE] {
+        let config = Config { packet_size, payload_type: 127, ..Config::default() };
+        assert!(Packetizer::new(config).is_ok(), "{packet_size}");
+    }
 }
 
 #[test]
