@@ -108,16 +108,16 @@ fn is_well_formed(transport: Transport, login: Option<&str>, end: End, host: IpA
 
     // Were nothing recognized, nothing would be malformed either.
     for kind in ["rtsp", "sdp", "rtp", "rtcp", "h264"] {
-        assert_ne!(captured.rows(kind), "", "{viewing}: tshark sees no {kind}");
+        assert!(captured.has(kind), "{viewing}: tshark sees no {kind}");
     }
-    let is_interleaved = captured.rows("rtsp && rtp") != "";
+    let is_interleaved = captured.has("rtsp && rtp");
     assert_eq!(is_interleaved, transport == Transport::Tcp, "{viewing}: RTP in the connection");
     let last = match end {
         End::Teardown => "rtsp.method == \"TEARDOWN\"",
         End::Bye => "rtcp.pt == 203",
     };
-    assert_ne!(captured.rows(last), "", "{viewing}: no end in the capture");
-    let is_asked = captured.rows("rtsp.status == 401") != "";
+    assert!(captured.has(last), "{viewing}: no end in the capture");
+    let is_asked = captured.has("rtsp.status == 401");
     assert_eq!(is_asked, login.is_some(), "{viewing}: a challenge in the capture");
     // 0x800000: an expert's "error".
     let faults = captured.rows("_ws.malformed || _ws.expert.severity >= 0x800000");
@@ -199,6 +199,10 @@ struct Captured {
 }
 
 impl Captured {
+    fn has(&self, filter: &str) -> bool {
+        !self.rows(filter).is_empty()
+    }
+
     /// What tshark shows of the packets that `filter` is true for, one line each.
     fn rows(&self, filter: &str) -> String {
         let mut tshark = Command::new("tshark");
