@@ -177,7 +177,12 @@ fn user(name: &'static str) -> UserName {
 
 /// A receiver report about `ssrc`.
 fn receiver_report(ssrc: Ssrc, lost: u8) -> Vec<u8> {
-    let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 1];
+    report_of(Ssrc(1), ssrc, lost)
+}
+
+fn report_of(reporter: Ssrc, ssrc: Ssrc, lost: u8) -> Vec<u8> {
+    let mut report = vec![0x81, 201, 0, 7];
+    report.extend(reporter.0.to_be_bytes());
     report.extend(ssrc.0.to_be_bytes());
     report.extend([0, 0, 0, lost]);
     report.extend([0; 16]);
@@ -449,6 +454,37 @@ async fn translation_of_one_of_two_that_named_the_same_leaves_the_other_its_addr
     house.assert_tidy();
     house.hear("192.0.2.7:40000", Port::Rtp, 3);
     assert_eq!((house.touched(hers), house.touched(his)), (3, 2));
+}
+
+#[tokio::test]
+async fn clients_behind_one_translator_are_known_again_by_the_names_of_their_reports() {
+    let house = House::new();
+    let own = house.stream.mount.identity().ssrc;
+    let report = |from, reporter, millis| {
+        let report = report_of(reporter, own, 0);
+        house.sessions.datagram(address(from), Port::Rtcp, &report, house.at(millis));
+    };
+    let one = house.udp("192.0.2.7:5000", "192.0.2.7:5001");
+    let other = house.udp("192.0.2.7:5002", "192.0.2.7:5003");
+    report("192.0.2.7:5001", Ssrc(11), 1);
+    report("192.0.2.7:5003", Ssrc(12), 1);
+    report("192.0.2.7:40003", Ssrc(12), 2);
+    report("192.0.2.7:40001", Ssrc(11), 3);
+    assert_eq!((house.touched(one), house.touched(other)), (3, 2));
+    assert_eq!((house.ports(one), house.ports(other)), ((5000, 40_001), (5002, 40_003)));
+    house.assert_tidy();
+    // Another name, another host, and a name that is no secret.
+    report("192.0.2.7:40005", Ssrc(13), 4);
+    report("192.0.2.8:40001", Ssrc(11), 4);
+    report("192.0.2.7:40001", own, 5);
+    report("192.0.2.7:40007", own, 6);
+    assert_eq!((house.touched(one), house.touched(other)), (5, 2));
+    // Two by the same name are nobody in particular.
+    report("192.0.2.7:40001", Ssrc(12), 7);
+    report("192.0.2.7:40009", Ssrc(12), 8);
+    assert_eq!((house.touched(one), house.touched(other)), (7, 2));
+    assert_eq!((house.ports(one), house.ports(other)), ((5000, 40_001), (5002, 40_003)));
+    house.assert_tidy();
 }
 
 #[tokio::test]
