@@ -25,6 +25,19 @@ fn a_unit_of_delimiters_makes_nothing() {
     assert_eq!(packetizer.totals(), Totals::default());
 }
 
+/// Types 24 to 29 would be taken for aggregates and fragments (RFC 6184 section 5.2).
+#[test]
+fn types_that_a_receiver_would_misread_are_dropped() {
+    for number in 0..=31 {
+        let mut packetizer = Packetizer::new(Config::default()).unwrap();
+        let nal: &[u8] = &[0x40 | number, 0x9a, 0x02];
+        let batch = packetizer.packetize(&unit(&[nal]), RtpTimestamp(0));
+        let dropped = matches!(number, 0 | 9..=12 | 24..=31);
+        let expected = if dropped { vec![] } else { vec![nal] };
+        assert_eq!(batch.as_ref().map(arrived).unwrap_or_default(), expected, "{number}");
+    }
+}
+
 /// Payloads by hand, at the smallest packet size: 52 bytes of room.
 #[test]
 fn payload_structures_at_their_edges() {
@@ -78,6 +91,7 @@ fn payload_structures_at_their_edges() {
             vec![[&[0xdc, 0x81], &over[1..51]].concat(), [&[0xdc, 0x41], &over[51..]].concat()],
         ),
         (vec![&nal(0xe8, 4), &sei], vec![stap(0xf8, &[&nal(0xe8, 4), &sei])]),
+        (vec![&nal(0xe8, 4), &nal(0x86, 9)], vec![stap(0xf8, &[&nal(0xe8, 4), &nal(0x86, 9)])]),
     ] {
         let mut packetizer =
             Packetizer::new(Config { packet_size: MIN_PACKET_SIZE, ..Config::default() }).unwrap();
