@@ -167,6 +167,33 @@ mod tests {
         assert_eq!(&seen.known().unwrap().pps[..], [PPS]);
     }
 
+    /// A unit may say what was and what will be.
+    #[test]
+    fn of_several_in_one_unit_the_last_counts() {
+        let of_level = |level| [&SPS[..3], &[level], &SPS[4..]].concat();
+        let mut seen = SeenSets::default();
+        seen.learn([SPS, PPS].into_iter());
+        seen.learn([&of_level(0x1f)[..], &of_level(0x20)].into_iter());
+        assert_eq!(seen.known().unwrap().sps, of_level(0x20));
+        let (second, third): (&[u8], &[u8]) = (&[0x68, 0x40, 0x01], &[0x68, 0x60, 0x01]);
+        seen.learn([second, third].into_iter());
+        assert_eq!(seen.known().unwrap().pps[..], [PPS, second, third]);
+    }
+
+    /// Most encoders repeat them before every IDR picture.
+    #[test]
+    fn sets_that_are_repeated_are_not_made_anew() {
+        let mut seen = SeenSets::default();
+        seen.learn([SPS, PPS].into_iter());
+        let places = |seen: &SeenSets| {
+            let known = seen.known().unwrap();
+            (known.sps.as_ptr(), known.pps[0].as_ptr())
+        };
+        let before = places(&seen);
+        seen.learn([SPS, PPS].into_iter());
+        assert_eq!(places(&seen), before);
+    }
+
     #[test]
     fn padding_of_sets_from_a_file_is_dropped() {
         let padded = |nal: &[u8]| [nal, &[0, 0]].concat().into();
