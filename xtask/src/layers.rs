@@ -155,6 +155,13 @@ const LAYERS: &[Layer] = &[
         uses: &["media", "rtp-packetizer", "rtsp-proto"],
         tests_use: &[],
     },
+    // Nothing uses it: it is here that everything meets bytes from strangers.
+    Layer {
+        name: "fuzz",
+        purity: Purity::Free,
+        uses: &["capture", "lenscast", "media", "rtp-packetizer", "rtsp-proto", "testkit"],
+        tests_use: &[],
+    },
     // Measures all of them.
     Layer {
         name: "benches",

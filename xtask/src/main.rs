@@ -2,6 +2,7 @@
 
 mod compare;
 mod coverage;
+mod fuzz;
 mod layers;
 mod matrix;
 mod server;
@@ -32,6 +33,8 @@ enum Chore {
     Compare(compare::Arguments),
     /// Measure which lines the tests run; pure crates must have nearly all of them run
     Coverage(coverage::Arguments),
+    /// Run the fuzz targets, each until it has used so much processor time
+    Fuzz(fuzz::Arguments),
     /// Check that crates use only those below them, and that the pure ones stay pure
     Layers,
     /// Play every client in every way and write the table of docs/interop.md
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => test::run(&workspace, arguments),
         Chore::Compare(arguments) => compare::run(&workspace, arguments),
         Chore::Coverage(arguments) => coverage::run(&workspace, arguments),
+        Chore::Fuzz(arguments) => fuzz::fuzz(&workspace, arguments),
         Chore::Layers => layers::check(&workspace).map(|summary| println!("{summary}")),
         Chore::Matrix(arguments) => matrix::run(&workspace, arguments),
     };
