@@ -107,18 +107,25 @@ fn is_well_formed(transport: Transport, login: Option<&str>, end: End, host: IpA
     let captured = capture.finish();
 
     // Were nothing recognized, nothing would be malformed either.
-    for kind in ["rtsp", "sdp", "rtp", "rtcp", "h264"] {
-        assert!(captured.has(kind), "{viewing}: tshark sees no {kind}");
-    }
-    let is_interleaved = captured.has("rtsp && rtp");
-    assert_eq!(is_interleaved, transport == Transport::Tcp, "{viewing}: RTP in the connection");
-    let last = match end {
-        End::Teardown => "rtsp.method == \"TEARDOWN\"",
-        End::Bye => "rtcp.pt == 203",
+    let packets = captured.packets();
+    let holds = |kinds: &[&str]| {
+        let has_all = |packet: &&Vec<String>| kinds.iter().all(|kind| packet[0].contains(kind));
+        packets.iter().any(|packet| has_all(&packet))
     };
-    assert!(captured.has(last), "{viewing}: no end in the capture");
-    let is_asked = captured.has("rtsp.status == 401");
-    assert_eq!(is_asked, login.is_some(), "{viewing}: a challenge in the capture");
+    for kind in [":rtsp", ":sdp", ":rtp", ":rtcp", ":h264"] {
+        assert!(holds(&[kind]), "{viewing}: tshark sees no {kind}");
+    }
+    let is_interleaved = holds(&[":rtsp", ":rtp"]);
+    assert_eq!(is_interleaved, transport == Transport::Tcp, "{viewing}: RTP in the connection");
+    let says = |field: usize, value| {
+        packets.iter().any(|packet| packet[field].split(',').any(|word| word == value))
+    };
+    let is_over = match end {
+        End::Teardown => says(1, "TEARDOWN"),
+        End::Bye => says(3, "203"),
+    };
+    assert!(is_over, "{viewing}: no end in the capture");
+    assert_eq!(says(2, "401"), login.is_some(), "{viewing}: a challenge in the capture");
     // 0x800000: an expert's "error".
     let faults = captured.rows("_ws.malformed || _ws.expert.severity >= 0x800000");
     assert_eq!(faults, "", "{viewing}: malformed packets");
@@ -199,18 +206,31 @@ struct Captured {
 }
 
 impl Captured {
-    fn has(&self, filter: &str) -> bool {
-        !self.rows(filter).is_empty()
+    /// Of each packet: protocols, RTSP method, RTSP status, RTCP packet types.
+    fn packets(&self) -> Vec<Vec<String>> {
+        let fields = ["frame.protocols", "rtsp.method", "rtsp.status", "rtcp.pt"];
+        let mut arguments = vec!["-T", "fields"];
+        arguments.extend(fields.iter().flat_map(|field| ["-e", field]));
+        let packet = |line: &str| {
+            let values: Vec<String> = line.split('\t').map(str::to_owned).collect();
+            assert_eq!(values.len(), fields.len(), "tshark's fields: {line}");
+            values
+        };
+        self.tshark(&arguments).lines().map(packet).collect()
     }
 
     /// What tshark shows of the packets that `filter` is true for, one line each.
     fn rows(&self, filter: &str) -> String {
+        self.tshark(&["-Y", filter]).trim().to_owned()
+    }
+
+    fn tshark(&self, arguments: &[&str]) -> String {
         let mut tshark = Command::new("tshark");
         tshark.arg("-r").arg(&self.path);
         tshark.args(["-d", &format!("tcp.port=={},rtsp", self.rtsp_port)]);
         // The type that the description gives to H.264.
-        tshark.args(["-d", "rtp.pt==96,h264", "-o", "rtp.heuristic_rtp:TRUE", "-Y", filter]);
-        String::from_utf8_lossy(&output_of("tshark", tshark)).trim().to_owned()
+        tshark.args(["-d", "rtp.pt==96,h264", "-o", "rtp.heuristic_rtp:TRUE"]).args(arguments);
+        String::from_utf8_lossy(&output_of("tshark", tshark)).into_owned()
     }
 }
 
