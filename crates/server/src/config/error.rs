@@ -47,7 +47,7 @@ impl std::error::Error for Errors {}
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {problem}")]
+#[error("{}", on_one_line(&format!("{place}: {problem}")))]
 pub struct Error {
     /// Where it is written.
     pub place: Place,
@@ -275,6 +275,19 @@ impl Problem {
     pub(super) fn impossible(found: impl fmt::Display, why: impl Into<String>) -> Self {
         Self::Impossible { found: shorten(&found.to_string()), why: why.into() }
     }
+}
+
+/// Whatever a file or a command line holds is shown on a terminal, and must not command it.
+fn on_one_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_debug());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -224,3 +224,21 @@ fn everything_that_is_wrong_anywhere_is_said() {
     let all = errors(file("udp-port = 1\nlisten = \"*\""), environment("a", "\n"), flags);
     assert_eq!(all.lines().count(), 7, "{all}");
 }
+
+/// What stands in a file or on a command line is shown on a terminal.
+#[test]
+fn messages_are_one_line_each_and_command_no_terminal() {
+    let source = |text: &str| layer(|flags| flags.source(text, SOURCE));
+    let listen = |text: &str| layer(|flags| flags.listen(text, LISTEN));
+    for (what, shown) in [
+        (source("test:\u{1b}[2J"), r"column 6: \u{1b}[2J cannot be"),
+        (source("a\u{1b}/b:"), r"write file:a\u{1b}/b)"),
+        (listen("[::1]:5\u{1b}4"), r"--listen: [::1]:5\u{1b}4 cannot be"),
+        (listen("127.0.0.1:8\n5"), r"--listen: 127.0.0.1:8\n5 cannot be"),
+        (file("\"\\u001b\" = 1"), r#"there is no key "\u{1b}" here"#),
+    ] {
+        let errors = errors(what, none(), none());
+        assert!(errors.contains(shown), "{errors}");
+        assert!(!errors.contains(char::is_control), "{errors:?}");
+    }
+}
