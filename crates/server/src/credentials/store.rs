@@ -303,7 +303,7 @@ fn parse(text: &str) -> Result<Accounts, (usize, String)> {
     };
     // Only the message: the whole of the error would quote the line, which may hold a hash.
     let document: Document = toml::from_str(text)
-        .map_err(|error| (line(error.span()), error.message().trim().to_owned()))?;
+        .map_err(|error| (line(error.span()), without_hashes(error.message().trim())))?;
     let mut users = BTreeMap::new();
     for Entry { name, md5, sha256 } in document.users {
         let at = line(Some(name.span()));
@@ -315,6 +315,20 @@ fn parse(text: &str) -> Result<Accounts, (usize, String)> {
         }
     }
     Ok(Accounts { realm: document.realm.0, users })
+}
+
+/// A message may quote a key or a value, and a hash may have slipped into its place.
+fn without_hashes(message: &str) -> String {
+    let mut kept = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(character) = rest.chars().next() {
+        let is_digit = |character: char| character.is_ascii_hexdigit();
+        let digits = rest.find(|character| !is_digit(character)).unwrap_or(rest.len());
+        let (run, after) = rest.split_at(digits.max(character.len_utf8()));
+        kept.push_str(if digits > MOST_DIGITS_SHOWN { "…" } else { run });
+        rest = after;
+    }
+    kept
 }
 
 fn write_new(path: &Path, directory: &File, accounts: &Accounts) -> io::Result<()> {
@@ -361,6 +375,8 @@ const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIRECTORY: u32 = 0o700;
 /// Opening a FIFO in the file's place must not wait for a writer.
 const O_NONBLOCK: i32 = nix::fcntl::OFlag::O_NONBLOCK.bits();
+/// Of a hash; no word that a message is made of has as many.
+const MOST_DIGITS_SHOWN: usize = 8;
 /// Thousands of users.
 const MAX_SIZE: u64 = 1024 * 1024;
 const HEADING: &str = "\

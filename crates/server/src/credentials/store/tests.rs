@@ -95,6 +95,8 @@ fn damage_is_named_by_line_and_never_shows_a_hash() {
         (format!("{realm}[[user]]\nname = \"a\"\nmd5 = \"{MD5}\"\n"), 4, "sha256"),
         (format!("{realm}{good}colour = \"{SHA256}\"\n"), 8, "colour"),
         (format!("{realm}{good}{SHA256}\n"), 8, ""),
+        (format!("{realm}{good}{SHA256} = \"sha256\"\n"), 8, "unknown field"),
+        (format!("{realm}user = \"{MD5}\"\n"), 4, "invalid type"),
         ("\0\0\0\0".to_owned(), 1, ""),
     ] {
         let (found, what) = parse(&text).expect_err(&text);
