@@ -59,12 +59,6 @@ impl RequestUri {
     }
 }
 
-impl fmt::Display for RequestUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl Target {
     /// Reads an absolute URL, or an absolute path.
     ///

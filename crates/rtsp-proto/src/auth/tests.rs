@@ -175,6 +175,7 @@ fn computes_the_examples_of_the_rfcs() {
 
 #[test]
 fn hashes_of_a_password_are_those_python_computes() {
+    assert_eq!(name("lens").to_string(), "lens", "which the log does show");
     let ha1 = Ha1::from_password("lens", &realm(), PASSWORD);
     let (md5, sha256) = (
         "b4d2e5fcf4e2a93345e20d98b9b32f0e",
@@ -537,6 +538,14 @@ fn with_sha256_counts_rise_on_each_connection() {
     other.learn(&connection);
     assert_eq!(at(0, "00000100", &mut other), Err(Denial::Replayed));
 
+    // But never set back those of the connection they come to.
+    let mut ahead = Accepted::new();
+    assert_eq!(at(0, "00000005", &mut ahead), Ok(name("lens")));
+    let mut behind = Accepted::new();
+    assert_eq!(at(0, "00000002", &mut behind), Ok(name("lens")));
+    ahead.learn(&behind);
+    assert_eq!(at(0, "00000005", &mut ahead), Err(Denial::Replayed));
+
     // A changed count is no longer what was proved.
     let forged = value("00000001").replace("nc=00000001", "nc=00000002");
     assert_eq!(bench.check(("PLAY", "/cam"), &forged), wrong("lens"));
@@ -624,6 +633,8 @@ fn challenges_suit_those_who_read_them() {
 fn debug_shows_neither_key_nor_hashes() {
     let shown = format!("{:?}", Bench::with_key(EVERYTHING, [0xab; 32]).authenticator);
     assert!(shown.contains(REALM) && !shown.contains("171") && !shown.contains("ab"), "{shown}");
+    let ha1 = Ha1::from_password("lens", &realm(), PASSWORD);
+    assert_eq!(format!("{ha1:?}"), "Ha1(…)");
 }
 
 proptest! {

@@ -122,6 +122,8 @@ mod tests {
     #[test]
     fn sessions_as_clients_write_them() {
         let id = SessionId::parse("abcdefghijABCDEFGH12").unwrap();
+        assert_eq!(id.to_string(), "abcdefghijABCDEFGH12");
+        assert_eq!(format!("{id:?}"), "SessionId(abcdefghijABCDEFGH12)", "as the log has it");
         for text in [
             "abcdefghijABCDEFGH12",
             "abcdefghijABCDEFGH12;timeout=60",

@@ -205,7 +205,7 @@ fn ports(text: &str) -> Option<(u16, u16)> {
 fn pair<T: TryFrom<u32>>(text: &str) -> Option<(T, T)> {
     let number = |text: &str| {
         let text = text.trim();
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse::<u32>().ok()).flatten()
     };
     let (first, second) = match text.split_once('-') {

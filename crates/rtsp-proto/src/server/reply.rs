@@ -237,12 +237,6 @@ impl Status {
     }
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.code(), self.reason())
-    }
-}
-
 /// What every reply names itself. Not like any other server's: clients work around some of those
 /// by name.
 const SERVER: &str = concat!("lenscast/", env!("CARGO_PKG_VERSION"));

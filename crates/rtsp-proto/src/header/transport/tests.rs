@@ -59,6 +59,7 @@ fn what_cannot_be_used_is_kept_for_a_461() {
         "RTP/AVP;client_port=65535",
         "RTP/AVP;client_port=65536-65537",
         "RTP/AVP;client_port=-5",
+        "RTP/AVP;client_port=+5000-+5001",
         "RTP/AVP;client_port=",
         "RTP/AVP;client_port=5000-",
         "RTP/AVP/TCP;interleaved=255",

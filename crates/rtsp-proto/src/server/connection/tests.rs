@@ -95,6 +95,7 @@ fn every_public_method_is_known() {
     for method in PUBLIC.split(", ") {
         let request = request(&format!("{method} rtsp://h/cam RTSP/1.0\r\nCSeq: 1\r\n\r\n"));
         assert_eq!(request.method().as_str(), method);
+        assert_eq!(request.method().to_string(), method, "as the log has it");
     }
     assert_eq!(PUBLIC.split(", ").count(), Method::ALL.len());
 }
@@ -285,6 +286,11 @@ fn strangers_are_told_what_they_can_understand() {
         (b"PLAY /cam\r\n", "PLAY /cam"),
         (b"PLAY /cam RTSP/1\r\n", "PLAY /cam RTSP/1"),
         (b"PLAY /cam FOO/1.0\n", "PLAY /cam FOO/1.0"),
+        (b"PLAY /cam RTSP/1.x\n", "PLAY /cam RTSP/1.x"),
+        (b"PLAY /cam RTSP/x.0\n", "PLAY /cam RTSP/x.0"),
+        (b"PLAY /cam RTSP/x.y\n", "PLAY /cam RTSP/x.y"),
+        (b"PLAY /cam RTSP/1.\n", "PLAY /cam RTSP/1."),
+        (b"PLAY /cam RTSP/.0\n", "PLAY /cam RTSP/.0"),
         (b"PLAY /cam rtsp/1.0\n", "PLAY /cam rtsp/1.0"),
         (b"A(B) /cam RTSP/1.0\n", "A(B) /cam RTSP/1.0"),
         (b"a23456789012345678901234567890123 / RTSP/1.0\n", "a2345678901234567890123456789012"),
