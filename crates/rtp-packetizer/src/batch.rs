@@ -121,17 +121,9 @@ impl PacketBatch {
                 image.extend_from_slice(&interleaved_header(0, packet.len()));
                 image.extend_from_slice(packet);
             }
+            debug_assert_eq!(image.len(), image.capacity());
             Bytes::from(image)
         })
-    }
-
-    /// What goes in front of packet `index` on interleaved `channel`; `None` past the last packet.
-    pub fn interleaved_header(
-        &self,
-        channel: u8,
-        index: usize,
-    ) -> Option<[u8; INTERLEAVED_HEADER_LENGTH]> {
-        Some(interleaved_header(channel, self.packet(index)?.len()))
     }
 
     fn run(&self, first: usize, max_segments: usize, max_bytes: usize) -> Option<Run> {
@@ -235,6 +227,14 @@ mod tests {
         assert_eq!(batch.runs(2, 64, 65_507).collect::<Vec<_>>(), [run]);
         assert_eq!(batch.runs(4, 64, 65_507).next(), None);
         assert_eq!(batch.runs(usize::MAX, 64, 65_507).next(), None);
+    }
+
+    #[test]
+    fn each_packet_of_the_image_has_its_length_in_front() {
+        let batch = batch(&[300, 2]);
+        let expected = [&[b'$', 0, 1, 44][..], &[0; 300], &[b'$', 0, 0, 2], &[0; 2]].concat();
+        assert_eq!(batch.interleaved()[..], expected);
+        assert_eq!(interleaved_header(255, 65_535), [b'$', 255, 255, 255]);
     }
 
     /// A batch in a log is a line, not a picture's worth of bytes.
