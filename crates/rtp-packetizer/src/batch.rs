@@ -126,6 +126,15 @@ impl PacketBatch {
         })
     }
 
+    /// What goes in front of packet `index` on interleaved `channel`; `None` past the last packet.
+    pub fn interleaved_header(
+        &self,
+        channel: u8,
+        index: usize,
+    ) -> Option<[u8; INTERLEAVED_HEADER_LENGTH]> {
+        Some(interleaved_header(channel, self.packet(index)?.len()))
+    }
+
     fn run(&self, first: usize, max_segments: usize, max_bytes: usize) -> Option<Run> {
         let Range { start, mut end } = self.range(first)?;
         let segment_size = end - start;
@@ -235,6 +244,8 @@ mod tests {
         let expected = [&[b'$', 0, 1, 44][..], &[0; 300], &[b'$', 0, 0, 2], &[0; 2]].concat();
         assert_eq!(batch.interleaved()[..], expected);
         assert_eq!(interleaved_header(255, 65_535), [b'$', 255, 255, 255]);
+        assert_eq!(batch.interleaved_header(7, 0), Some([b'$', 7, 1, 44]));
+        assert_eq!(batch.interleaved_header(7, 2), None);
     }
 
     /// A batch in a log is a line, not a picture's worth of bytes.
