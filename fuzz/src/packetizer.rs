@@ -139,9 +139,10 @@ impl Path {
         let arrived = self.receive(&batch, timestamp);
         self.is_what_was_sent(&arrived, &kept);
         self.rtp_crate(&batch, &arrived);
-        // Nor does it give what has no picture.
+        // Nor does it give what has no picture, or ends in what belongs before one.
         let has_picture = arrived.iter().any(|nal| NalType::of(nal[0]).is_vcl());
-        if !has_picture || arrived.iter().any(|nal| !retina_takes(nal)) {
+        let ends = arrived.last().is_some_and(|nal| !matches!(nal[0] & 0x1f, 6..=8));
+        if !has_picture || !ends || arrived.iter().any(|nal| !retina_takes(nal)) {
             self.retina = None;
         }
         if let Some(retina) = &mut self.retina {

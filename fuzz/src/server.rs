@@ -23,7 +23,7 @@ use tokio::{
     io::{AsyncRead as _, AsyncWriteExt as _, DuplexStream, ReadBuf},
     sync::watch,
     task::{JoinHandle, yield_now},
-    time::{Instant, sleep},
+    time::{Instant, advance, sleep},
 };
 
 use crate::replies::{Due, Replies};
@@ -262,13 +262,12 @@ impl Stage {
         for client in &mut self.clients {
             self.gone.extend(client.take());
         }
-        // No more pictures: they take time, and prove no more.
         self.server.sources[0].pause();
         for client in &mut self.gone {
             client.read().await;
             client.stream = None;
         }
-        // Nobody is there: connections end at once, sessions when they have been silent.
+        // Connections end at once, whatever their streams do.
         sleep(GOODBYE).await;
         for client in self.gone {
             client.check(&self.limits);
@@ -279,7 +278,13 @@ impl Stage {
                 resume_unwind(error.into_panic());
             }
         }
-        sleep(self.limits.session_timeout + Duration::from_secs(12)).await;
+        // Sessions end when they have been silent, whether there are pictures or not: to make them
+        // would only take time.
+        let mounts: Vec<Arc<Mount>> =
+            self.server.sources.iter().map(|s| s.mount().clone()).collect();
+        self.server.sources.clear();
+        advance(self.limits.session_timeout + Duration::from_secs(12)).await;
+        sleep(Duration::from_secs(2)).await;
         let sessions = &self.server.shared.sessions;
         assert!(sessions.lock().is_empty(), "sessions outlive their clients");
         let addresses = format!("{:?}", sessions.lock());
@@ -292,9 +297,9 @@ impl Stage {
             ..self.limits
         };
         assert!(self.server.shared.census.admit(PEER, true, &alone).is_ok(), "places are left");
-        for (source, holders) in self.server.sources.iter().zip(self.holders) {
-            let mount: &Arc<Mount> = source.mount();
-            assert!(Arc::strong_count(mount) <= holders, "somebody still holds a stream");
+        for (mount, holders) in mounts.iter().zip(self.holders) {
+            // Gone are the source and its publisher; held here is one more.
+            assert!(Arc::strong_count(mount) < holders, "somebody still holds a stream");
         }
     }
 }
@@ -435,5 +440,5 @@ const MOST_CONNECTIONS: usize = 16;
 const LONGEST: Duration = Duration::from_secs(200);
 /// The longest that answers can wait, with every one of a full pipeline held back.
 const MOST_SECONDS_TO_ANSWER: usize = 200;
-/// In which a connection takes leave.
-const GOODBYE: Duration = Duration::from_secs(12);
+/// In which a connection whose client has gone takes leave.
+const GOODBYE: Duration = Duration::from_secs(1);
