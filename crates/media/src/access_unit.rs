@@ -25,11 +25,11 @@ impl AccessUnit {
         Self::from_parts(data, nals, time)
     }
 
-    /// From a buffer of NAL units each preceded by its length, big-endian in `prefix` (1, 2 or 4)
-    /// bytes, as MP4 samples are (ISO/IEC 14496-15). `None` when a length runs past the end, or
-    /// `prefix` is none of the three.
+    /// From a buffer of NAL units each preceded by its length, big-endian in `prefix` (1 to 4)
+    /// bytes, as MP4 samples are (ISO/IEC 14496-15, which has no use for 3). `None` when a length
+    /// runs past the end, or `prefix` is something else.
     pub fn from_length_prefixed(data: Bytes, prefix: usize, time: MediaTime) -> Option<Self> {
-        if !matches!(prefix, 1 | 2 | 4) {
+        if !(1..=4).contains(&prefix) {
             return None;
         }
         let mut nals = SmallVec::new();
@@ -110,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_one_two_and_four_bytes() {
+    fn lengths_of_one_to_four_bytes() {
         // The second unit is longer than one byte can say, where the prefix has room for that.
-        for (prefix, longest) in [(1, 200), (2, 0x0102), (4, 0x0001_0203)] {
+        for (prefix, longest) in [(1, 200), (2, 0x0102), (3, 0x0001_0203), (4, 0x0001_0203)] {
             let nals = [vec![0x67, 1], vec![0x41; longest], vec![], vec![0x68]];
             let mut data = Vec::new();
             for nal in &nals {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn prefixes_of_other_sizes_are_refused() {
-        for prefix in [0, 3, 5, 8, usize::MAX] {
+        for prefix in [0, 5, 8, usize::MAX] {
             let data = Bytes::from_static(&[0; 64]);
             let unit = AccessUnit::from_length_prefixed(data, prefix, MediaTime::ZERO);
             assert!(unit.is_none(), "{prefix}");
