@@ -74,8 +74,8 @@ impl Replies {
 pub(crate) struct Due {
     /// The CSeq of each request that is to be answered, in order.
     pub(crate) cseqs: Vec<Option<String>>,
-    /// Whether the connection ends behind them, and whether it is told so.
-    pub(crate) fatal: Option<bool>,
+    /// Whether the connection ends behind them, and the CSeqs of what it is told then.
+    pub(crate) fatal: Option<Vec<Option<String>>>,
 }
 
 impl Due {
@@ -98,7 +98,8 @@ impl Due {
                 Ok(Some(Event::Interleaved { .. })) => {}
                 Ok(None) => return due,
                 Err(fatal) => {
-                    due.fatal = Some(fatal.answer().is_some());
+                    let farewell = fatal.answer().filter(|answer| answer.starts_with(b"RTSP/"));
+                    due.fatal = Some(farewell.map(|a| Replies::read(&a).cseqs).unwrap_or_default());
                     return due;
                 }
             }
@@ -111,7 +112,9 @@ impl Due {
         let common = self.cseqs.iter().zip(&came.cseqs).take_while(|(due, came)| due == came);
         let common = common.count();
         let beyond = came.cseqs.get(common..).unwrap_or_default();
-        // One without a number says why the connection ends: too slow, or no RTSP.
-        assert!(matches!(beyond, [] | [None]), "due {:?}, but came {:?}", self.cseqs, came.cseqs);
+        // One without a number says why the connection ends: too slow, or no RTSP. One with the
+        // number of a request answers that, and says that no other can be found behind it.
+        let is_farewell = self.fatal.as_deref() == Some(beyond);
+        assert!(is_farewell || matches!(beyond, [] | [None]), "{self:?}, but came {came:?}");
     }
 }
