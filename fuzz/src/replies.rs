@@ -7,38 +7,41 @@ use bytes::BytesMut;
 use rtp_packetizer::rtcp;
 use rtsp_proto::{Connection, Event, wire::Limits};
 
-/// What is in the bytes that a server sent on one connection.
+/// What is in the bytes that a server sent on one connection, read as they come.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
+    /// What has come and cannot be read yet.
+    rest: Vec<u8>,
+    /// The session that was named last.
+    pub(crate) session: Option<String>,
+    /// Realm and nonce of the last Digest with MD5 that was asked for.
+    pub(crate) challenge: Option<(String, String)>,
     /// The CSeq of each reply, in order; `None` where it has none.
     pub(crate) cseqs: Vec<Option<String>>,
     /// How many `$` frames there were.
     pub(crate) frames: usize,
-    /// How many bytes at the end are the beginning of something.
-    pub(crate) incomplete: usize,
     /// Whether the last reply was one in HTTP, which ends a connection.
     pub(crate) http: bool,
 }
 
 impl Replies {
-    /// Reads all of `received`; panics where it is neither reply nor frame.
-    pub(crate) fn read(received: &[u8]) -> Self {
-        let mut replies = Self::default();
-        let mut rest = received;
+    /// Reads what came; panics where it is neither reply nor frame.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        let mut unread = std::mem::take(&mut self.rest);
+        unread.extend_from_slice(bytes);
+        let mut rest = &unread[..];
         while let Some(&first) = rest.first() {
-            let length = if first == b'$' {
-                replies.frame(rest)
-            } else if rest.starts_with(b"HTTP/1.1 400 ") {
-                (replies.http, replies.incomplete) = (true, 0);
-                return replies;
-            } else {
-                replies.reply(rest)
+            // Nothing follows it.
+            self.http |= rest.starts_with(b"HTTP/1.1 400 ");
+            let length = match first {
+                _ if self.http => None,
+                b'$' => self.frame(rest),
+                _ => self.reply(rest),
             };
             let Some(after) = length.and_then(|length| rest.get(length..)) else { break };
             rest = after;
         }
-        replies.incomplete = rest.len();
-        replies
+        self.rest = rest.to_vec();
     }
 
     fn frame(&mut self, rest: &[u8]) -> Option<usize> {
@@ -65,13 +68,26 @@ impl Replies {
         };
         let cseq = reply.header(&rtsp_types::headers::CSEQ).map(|cseq| cseq.as_str().to_owned());
         self.cseqs.push(cseq);
+        if let Some(session) = reply.header(&rtsp_types::headers::SESSION) {
+            self.session = session.as_str().split(';').next().map(str::to_owned);
+        }
+        for (name, value) in reply.headers() {
+            let digest = value.as_str().rsplit("Digest ").next().unwrap_or_default();
+            let of = |key: &str| Some(digest.split(key).nth(1)?.split('"').next()?.to_owned());
+            if name.as_str() == "WWW-Authenticate" {
+                self.challenge = of("realm=\"").zip(of("nonce=\"")).or(self.challenge.take());
+            }
+        }
         Some(consumed)
     }
 }
 
-/// What the requests in a client's bytes have to be answered with.
-#[derive(Debug, Default)]
+/// What the requests in a client's bytes have to be answered with, time left out.
+#[derive(Debug)]
 pub(crate) struct Due {
+    connection: Connection,
+    input: BytesMut,
+    began: Instant,
     /// The CSeq of each request that is to be answered, in order.
     pub(crate) cseqs: Vec<Option<String>>,
     /// Whether the connection ends behind them, and the CSeqs of what it is told then.
@@ -79,28 +95,36 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// Of all that a client `sent`, time left out.
-    pub(crate) fn to(sent: &[u8], limits: &Limits) -> Self {
-        let now = Instant::now();
-        let mut connection = Connection::new(limits.clone(), now);
-        let mut input = BytesMut::from(sent);
-        let mut due = Self::default();
+    /// Of a client that has sent nothing yet.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let began = Instant::now();
+        let connection = Connection::new(limits.clone(), began);
+        Self { connection, input: BytesMut::new(), began, cseqs: Vec::new(), fatal: None }
+    }
+
+    /// The client has sent more.
+    pub(crate) fn sent(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
         loop {
-            match connection.receive(&mut input, now) {
+            match self.connection.receive(&mut self.input, self.began) {
                 Ok(Some(Event::Request(request))) => {
-                    due.cseqs.push(Some(request.cseq().as_str().to_owned()));
+                    self.cseqs.push(Some(request.cseq().as_str().to_owned()));
                 }
                 Ok(Some(Event::Refused(reply))) => {
-                    let read = Replies::read(&reply.to_bytes());
-                    assert_eq!((read.cseqs.len(), read.incomplete), (1, 0));
-                    due.cseqs.extend(read.cseqs);
+                    let mut read = Replies::default();
+                    read.receive(&reply.to_bytes());
+                    assert_eq!((read.cseqs.len(), read.rest.len()), (1, 0));
+                    self.cseqs.extend(read.cseqs);
                 }
                 Ok(Some(Event::Interleaved { .. })) => {}
-                Ok(None) => return due,
+                Ok(None) => return,
                 Err(fatal) => {
-                    let farewell = fatal.answer().filter(|answer| answer.starts_with(b"RTSP/"));
-                    due.fatal = Some(farewell.map(|a| Replies::read(&a).cseqs).unwrap_or_default());
-                    return due;
+                    let mut farewell = Replies::default();
+                    if let Some(answer) = fatal.answer().filter(|a| a.starts_with(b"RTSP/")) {
+                        farewell.receive(&answer);
+                    }
+                    self.fatal = Some(farewell.cseqs);
+                    return;
                 }
             }
         }
@@ -115,6 +139,6 @@ impl Due {
         // One without a number says why the connection ends: too slow, or no RTSP. One with the
         // number of a request answers that, and says that no other can be found behind it.
         let is_farewell = self.fatal.as_deref() == Some(beyond);
-        assert!(is_farewell || matches!(beyond, [] | [None]), "{self:?}, but came {came:?}");
+        assert!(is_farewell || matches!(beyond, [] | [None]), "{:?} {came:?}", self.cseqs);
     }
 }

@@ -113,8 +113,8 @@ struct Client {
     stream: Option<DuplexStream>,
     task: JoinHandle<()>,
     reading: bool,
-    sent: Vec<u8>,
-    received: Vec<u8>,
+    due: Due,
+    came: Replies,
     half_closed: bool,
 }
 
@@ -236,8 +236,8 @@ impl Stage {
             stream: Some(stream),
             task,
             reading: true,
-            sent: Vec::new(),
-            received: Vec::new(),
+            due: Due::new(&self.limits.wire),
+            came: Replies::default(),
             half_closed: false,
         });
     }
@@ -249,7 +249,7 @@ impl Stage {
             for client in self.clients.iter_mut().flatten() {
                 client.reading = true;
                 client.read().await;
-                waiting |= client.is_owed(&self.limits);
+                waiting |= client.is_owed();
             }
             if !waiting {
                 break;
@@ -257,7 +257,7 @@ impl Stage {
             sleep(Duration::from_secs(1)).await;
         }
         for client in self.clients.iter_mut().flatten() {
-            assert!(!client.is_owed(&self.limits), "an answer is owed for ever");
+            assert!(!client.is_owed(), "an answer is owed for ever");
         }
         for client in &mut self.clients {
             self.gone.extend(client.take());
@@ -270,7 +270,7 @@ impl Stage {
         // Connections end at once, whatever their streams do.
         sleep(GOODBYE).await;
         for client in self.gone {
-            client.check(&self.limits);
+            client.due.check_order(&client.came);
             assert!(client.task.is_finished(), "a connection outlives its client");
             if let Err(error) = client.task.await
                 && error.is_panic()
@@ -324,7 +324,7 @@ impl Client {
             match written.await {
                 0 => break,
                 written => {
-                    self.sent.extend_from_slice(&rest[..written]);
+                    self.due.sent(&rest[..written]);
                     rest = &rest[written..];
                 }
             }
@@ -346,23 +346,17 @@ impl Client {
             });
             match read.await {
                 0 => return,
-                read => self.received.extend_from_slice(&buffer[..read]),
+                read => self.came.receive(&buffer[..read]),
             }
         }
     }
 
     /// Whether a request has not been answered by a server that is still there.
-    fn is_owed(&self, limits: &Limits) -> bool {
+    fn is_owed(&self) -> bool {
         if self.task.is_finished() || self.half_closed || self.stream.is_none() {
             return false;
         }
-        let due = Due::to(&self.sent, &limits.wire);
-        due.fatal.is_some() || Replies::read(&self.received).cseqs.len() < due.cseqs.len()
-    }
-
-    fn check(&self, limits: &Limits) {
-        let came = Replies::read(&self.received);
-        Due::to(&self.sent, &limits.wire).check_order(&came);
+        self.due.fatal.is_some() || self.came.cseqs.len() < self.due.cseqs.len()
     }
 
     fn filled_in(&self, template: &[u8]) -> Vec<u8> {
@@ -371,7 +365,10 @@ impl Client {
         while let Some(at) = rest.iter().position(|&byte| byte == MARK) {
             filled.extend_from_slice(&rest[..at]);
             match rest.get(at + 1) {
-                Some(b's') => filled.extend_from_slice(self.last(b"Session: ", b";\r")),
+                Some(b's') => {
+                    let session = self.came.session.as_deref().unwrap_or("none");
+                    filled.extend_from_slice(session.as_bytes());
+                }
                 Some(b'a') => filled.extend(self.authorization(template, PASSWORD)),
                 Some(b'w') => filled.extend(self.authorization(template, "wrong")),
                 _ => {}
@@ -382,22 +379,13 @@ impl Client {
         filled
     }
 
-    /// What stands behind the last `name` that came, up to any byte of `end`.
-    fn last(&self, name: &[u8], end: &[u8]) -> &[u8] {
-        let found = self.received.windows(name.len()).rposition(|window| window == name);
-        let Some(found) = found else { return b"none" };
-        let value = &self.received[found + name.len()..];
-        value.split(|byte| end.contains(byte)).next().unwrap_or_default()
-    }
-
     /// Digest with MD5, for the request line that `template` begins with.
     fn authorization(&self, template: &[u8], password: &str) -> Vec<u8> {
         let line = template.split(|&byte| byte == b'\r').next().unwrap_or_default();
         let mut words = line.split(|&byte| byte == b' ').map(String::from_utf8_lossy);
         let method = words.next().unwrap_or_default();
         let uri = words.next().unwrap_or_default();
-        let realm = String::from_utf8_lossy(self.last(b"realm=\"", b"\""));
-        let nonce = String::from_utf8_lossy(self.last(b"nonce=\"", b"\""));
+        let (realm, nonce) = self.came.challenge.clone().unwrap_or_default();
         let response = md5_response(USER, &realm, password, &nonce, &method, &uri);
         format!(
             "Authorization: Digest username=\"{USER}\", realm=\"{realm}\", nonce=\"{nonce}\", \
@@ -437,7 +425,7 @@ const PEER: IpAddr = IpAddr::V4(Ipv4Addr::BROADCAST);
 /// Connections that one script can make.
 const MOST_CONNECTIONS: usize = 16;
 /// How much virtual time one script can let pass.
-const LONGEST: Duration = Duration::from_secs(200);
+const LONGEST: Duration = Duration::from_secs(90);
 /// The longest that answers can wait, with every one of a full pipeline held back.
 const MOST_SECONDS_TO_ANSWER: usize = 200;
 /// In which a connection whose client has gone takes leave.
