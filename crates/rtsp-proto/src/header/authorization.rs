@@ -12,6 +12,8 @@ use base64::{
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
+use crate::wire::parse::is_token_byte;
+
 /// What a client wants to log in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorization<'a> {
@@ -354,10 +356,7 @@ fn split_bare(text: &str) -> Option<(Cow<'_, str>, &str)> {
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// Eight hexadecimal digits by the RFC; fewer are understood.

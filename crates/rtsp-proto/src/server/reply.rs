@@ -195,11 +195,6 @@ impl Status {
         self as u16
     }
 
-    /// Whether the request was granted.
-    pub const fn is_success(self) -> bool {
-        self.code() / 100 == 2
-    }
-
     /// The reason phrase RFC 2326 recommends.
     pub const fn reason(self) -> &'static str {
         match self {
