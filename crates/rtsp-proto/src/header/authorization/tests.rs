@@ -18,6 +18,20 @@ fn error(value: &str) -> AuthorizationError {
     Authorization::parse(value).expect_err(value)
 }
 
+/// aiortsp 1.4, offered SHA-256, answers with it and leaves `algorithm` out.
+#[test]
+fn the_length_of_a_response_tells_its_algorithm() {
+    let value = |response| {
+        format!(r#"Digest username="ann", realm="r", nonce="n", uri="/cam", response="{response}""#)
+    };
+    let twice = [MD5_BYTES, MD5_BYTES].concat().try_into().unwrap();
+    assert_eq!(digest(&value([MD5, MD5].concat())).proof, Proof::Sha256(twice));
+    assert_eq!(digest(&value(MD5.to_owned())).proof, Proof::Md5(MD5_BYTES));
+    for odd in [&MD5[..31], &[MD5, "0"].concat(), &[MD5, MD5, "0"].concat()] {
+        assert_eq!(error(&value(odd.to_owned())), AuthorizationError::Value("response"), "{odd}");
+    }
+}
+
 #[test]
 fn order_spacing_and_quotes_are_free() {
     let plain =
