@@ -9,6 +9,7 @@ mod server;
 mod stages;
 mod test;
 mod tools;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Chore {
     Layers,
     /// Play every client in every way and write the table of docs/interop.md
     Matrix(matrix::Arguments),
+    /// Run a command in a virtual machine with real V4L2 drivers; tests/vm/README.md says how
+    Vm(vm::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         Chore::Fuzz(arguments) => fuzz::fuzz(&workspace, arguments),
         Chore::Layers => layers::check(&workspace).map(|summary| println!("{summary}")),
         Chore::Matrix(arguments) => matrix::run(&workspace, arguments),
+        // What it ran has an exit code of its own.
+        Chore::Vm(arguments) => return vm::run(&workspace, arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

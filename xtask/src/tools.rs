@@ -105,7 +105,12 @@ fn install_all(workspace: &Workspace, missing: &[&Tool]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
+/// Installs Debian's packages, as root.
+///
+/// # Errors
+///
+/// When there is no apt-get, or it fails.
+pub(crate) fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
     if !succeeds(Command::new("apt-get").arg("--version")) {
         bail!(
             "there is no apt-get on this system to install packages with; Debian calls what is \
