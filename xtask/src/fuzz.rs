@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Minutes of processor time for each target
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
-    /// Run nothing; put the smallest set of inputs that reaches everything into fuzz/corpus
+    /// Run nothing; put a small set of inputs that reaches everything into fuzz/corpus
     #[arg(long)]
     minimize: bool,
     /// The targets; without any, all of them
@@ -160,8 +160,9 @@ impl Place<'_> {
         Ok(outcome)
     }
 
-    /// The smallest set of inputs, of those that are checked in and those that were found, which
-    /// reaches all that they reach together. Inputs that have a name of their own stay.
+    /// A small set of inputs, of those that are checked in and those that were found, which takes
+    /// every edge that they take together. (How often each is taken does not count: that would
+    /// keep several times as many.) Inputs that have a name of their own stay.
     fn minimize(&self, name: &str) -> anyhow::Result<()> {
         let (found, corpus) = (self.found(name), self.corpus(name));
         fs::create_dir_all(&found)?;
@@ -172,7 +173,7 @@ impl Place<'_> {
         }
         fs::create_dir_all(&minimal)?;
         let mut merge = self.libfuzzer(name);
-        merge.args(["-merge=1", "-timeout=20", "-rss_limit_mb=1024"]);
+        merge.args(["-merge=1", "-use_counters=0", "-timeout=20", "-rss_limit_mb=1024"]);
         merge.arg(&minimal).arg(&corpus).arg(&found).stderr(Stdio::null());
         if !merge.status()?.success() {
             bail!("an input of {name} breaks it; run `cargo xtask fuzz {name}` to see which");
@@ -209,6 +210,8 @@ impl Place<'_> {
         let mut command = self.workspace.command(program);
         // As `cargo fuzz run` has it: Rust's own symbols may be there twice.
         command.env("ASAN_OPTIONS", "detect_odr_violation=0");
+        // Of a panic the message is enough: libFuzzer shows the way there.
+        command.env("RUST_BACKTRACE", "0");
         command
     }
 
