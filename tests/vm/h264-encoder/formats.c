@@ -232,6 +232,12 @@ static void adjust_coded(const struct context *context, struct v4l2_pix_format_m
 	fill_colors(mp, context);
 }
 
+/* The other planarity has the same functions, and is refused here. */
+static bool is_ours(struct file *file, u32 type)
+{
+	return v4l2_m2m_get_vq(context_of(file)->fh.m2m_ctx, type)->type == type;
+}
+
 static int enum_raw(struct file *file, void *priv, struct v4l2_fmtdesc *f)
 {
 	const struct raw_format *format = raw_format_at(f->index);
@@ -260,6 +266,8 @@ static int get_raw(struct file *file, void *priv, struct v4l2_format *f)
 		.field = V4L2_FIELD_NONE,
 	};
 
+	if (!is_ours(file, f->type))
+		return -EINVAL;
 	fill_planes(&mp, context->format, context->stride);
 	fill_colors(&mp, context);
 	pack(f, &mp);
@@ -270,6 +278,8 @@ static int try_raw(struct file *file, void *priv, struct v4l2_format *f)
 {
 	struct v4l2_pix_format_mplane mp = unpack(f);
 
+	if (!is_ours(file, f->type))
+		return -EINVAL;
 	adjust_raw(context_of(file), &mp);
 	pack(f, &mp);
 	return 0;
@@ -283,6 +293,8 @@ static int set_raw(struct file *file, void *priv, struct v4l2_format *f)
 	unsigned int rows = clamp(mp.height, MIN_SIDE, MAX_SIDE);
 	const struct raw_format *format;
 
+	if (!is_ours(file, f->type))
+		return -EINVAL;
 	if (vb2_is_busy(v4l2_m2m_get_vq(context->fh.m2m_ctx, f->type)))
 		return -EBUSY;
 	format = adjust_raw(context, &mp);
@@ -306,6 +318,8 @@ static int get_coded(struct file *file, void *priv, struct v4l2_format *f)
 	const struct context *context = context_of(file);
 	struct v4l2_pix_format_mplane mp = {};
 
+	if (!is_ours(file, f->type))
+		return -EINVAL;
 	adjust_coded(context, &mp);
 	mp.plane_fmt[0].sizeimage = context->coded_size;
 	pack(f, &mp);
@@ -316,6 +330,8 @@ static int try_coded(struct file *file, void *priv, struct v4l2_format *f)
 {
 	struct v4l2_pix_format_mplane mp = unpack(f);
 
+	if (!is_ours(file, f->type))
+		return -EINVAL;
 	adjust_coded(context_of(file), &mp);
 	pack(f, &mp);
 	return 0;
@@ -326,6 +342,8 @@ static int set_coded(struct file *file, void *priv, struct v4l2_format *f)
 	struct context *context = context_of(file);
 	struct v4l2_pix_format_mplane mp = unpack(f);
 
+	if (!is_ours(file, f->type))
+		return -EINVAL;
 	if (vb2_is_busy(v4l2_m2m_get_vq(context->fh.m2m_ctx, f->type)))
 		return -EBUSY;
 	adjust_coded(context, &mp);

@@ -216,14 +216,14 @@ void encode_work(struct work_struct *work)
 		if (last) {
 			destination->flags |= V4L2_BUF_FLAG_LAST;
 			v4l2_m2m_mark_stopped(m2m);
+			/* Who sees the buffer may ask for the event at once. */
+			v4l2_event_queue_fh(&context->fh, &end_of_stream);
 		}
 		v4l2_m2m_buf_done(destination, state);
 	}
 	source->sequence = context->frames_in - 1;
 	v4l2_m2m_buf_done(source, VB2_BUF_STATE_DONE);
 	mutex_unlock(&context->drain_lock);
-	if (last)
-		v4l2_event_queue_fh(&context->fh, &end_of_stream);
 finished:
 	v4l2_m2m_job_finish(context->encoder->m2m_dev, m2m);
 }
@@ -282,8 +282,8 @@ static void buf_queue(struct vb2_buffer *buffer)
 		vb2_set_plane_payload(buffer, 0, 0);
 		v4l2_buffer->field = V4L2_FIELD_NONE;
 		v4l2_buffer->sequence = context->sequence++;
-		v4l2_m2m_last_buffer_done(m2m, v4l2_buffer);
 		v4l2_event_queue_fh(&context->fh, &end_of_stream);
+		v4l2_m2m_last_buffer_done(m2m, v4l2_buffer);
 		return;
 	}
 	v4l2_m2m_buf_queue(m2m, v4l2_buffer);

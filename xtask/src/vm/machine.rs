@@ -122,7 +122,7 @@ impl Qemu {
     fn start(machine: &Machine<'_>, run: &Path, writable: &[PathBuf]) -> anyhow::Result<Self> {
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args("-accel tcg,thread=multi -cpu max -machine q35 -smp 2".split(' '))
+            .args("-accel tcg,thread=multi -cpu max,-cx16 -machine q35 -smp 2".split(' '))
             .args(["-m", &machine.memory_mebibytes.to_string()])
             .args("-nodefaults -no-user-config -no-reboot -display none".split(' '))
             .arg("-serial")
