@@ -1,7 +1,7 @@
 //! Imports run downward only, and the pure crates do no I/O.
 //!
 //! ```text
-//!  lenscast ──▶ capture ──▶ media
+//!  lenscast ──▶ capture ──▶ media, v4l2
 //!         ├───▶ encode ───▶ media
 //!         ├───▶ rtp-packetizer ──▶ media
 //!         └───▶ rtsp-proto
@@ -140,7 +140,8 @@ const LAYERS: &[Layer] = &[
     Layer { name: "media", purity: Purity::Pure, uses: &[], tests_use: &[] },
     Layer { name: "rtsp-proto", purity: Purity::Pure, uses: &[], tests_use: &[] },
     Layer { name: "rtp-packetizer", purity: Purity::Pure, uses: &["media"], tests_use: &[] },
-    Layer { name: "capture", purity: Purity::Free, uses: &["media"], tests_use: &[] },
+    Layer { name: "v4l2", purity: Purity::Free, uses: &[], tests_use: &[] },
+    Layer { name: "capture", purity: Purity::Free, uses: &["media", "v4l2"], tests_use: &[] },
     // Its tests encode the test card.
     Layer { name: "encode", purity: Purity::Free, uses: &["media"], tests_use: &["capture"] },
     Layer {

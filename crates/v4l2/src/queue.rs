@@ -1,0 +1,424 @@
+//! A queue of buffers: memory that goes to the driver and comes back.
+//!
+//! A buffer belongs either to the driver ("queued") or to this side; only on this side can its
+//! bytes be seen. Memory is the driver's own, mapped here, or another device's, passed as a
+//! DMABUF file descriptor.
+
+use std::{
+    fmt,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use rustix::io::Errno;
+use zerocopy::FromZeros;
+
+use crate::{
+    calls::Request,
+    device::{Device, QueueKind, is_errno},
+    error::Error,
+    sys::Mapping,
+    uapi::{
+        self, VIDEO_MAX_PLANES, timeval, v4l2_buffer, v4l2_exportbuffer, v4l2_memory_place,
+        v4l2_plane, v4l2_requestbuffers,
+    },
+};
+
+/// Buffers of one queue of a device. Dropping it stops the stream and gives the buffers up.
+pub struct Queue {
+    device: Device,
+    kind: QueueKind,
+    memory: Memory,
+    planes: usize,
+    slots: Vec<Slot>,
+    is_streaming: bool,
+}
+
+/// Whose memory the buffers are.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// The driver's, mapped here.
+    Mapped,
+    /// Another's, as DMABUF.
+    Shared,
+}
+
+struct Slot {
+    is_queued: bool,
+    /// Another device may write into it: its bytes are not seen here any more.
+    is_exported: bool,
+    /// Empty for shared memory.
+    mappings: Vec<Mapping>,
+}
+
+/// What is queued with a buffer.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Content<'a> {
+    /// Bytes of data in each plane; of no meaning for capture.
+    pub used: &'a [u32],
+    /// What an encoder copies to the buffer it makes of this one; whole microseconds.
+    pub timestamp: Duration,
+    /// For [`Memory::Shared`]: the memory of each plane, and its length in bytes.
+    pub shared: &'a [(BorrowedFd<'a>, u32)],
+}
+
+/// A buffer that came back.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Dequeued {
+    /// Which one.
+    pub index: usize,
+    /// Where the data are in each plane, as start and end.
+    spans: [(u32, u32); VIDEO_MAX_PLANES],
+    /// When the picture was taken, or what was queued with it: by [`Dequeued::clock`].
+    pub timestamp: Duration,
+    /// What the timestamp is.
+    pub clock: Clock,
+    /// Counts pictures; a gap is a picture lost.
+    pub sequence: u32,
+    /// What the driver says it is.
+    pub picture: Option<Picture>,
+    /// The data are damaged or incomplete.
+    pub is_damaged: bool,
+    /// Nothing comes after it until the encoder is started again.
+    pub is_last: bool,
+}
+
+/// Where a timestamp comes from.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// CLOCK_MONOTONIC, when the picture began or ended.
+    Monotonic,
+    /// Copied from the buffer that this one was made of.
+    Copied,
+    /// The driver does not say.
+    Unknown,
+}
+
+/// What kind of picture a driver says it is. Not to be relied on.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// Decodable by itself.
+    Key,
+    /// Decodable after those before it.
+    Predicted,
+    /// Decodable after one that follows it.
+    Bidirectional,
+}
+
+/// What asking for a buffer gave.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A buffer.
+    Buffer(Dequeued),
+    /// None is done yet.
+    NotYet,
+    /// None will come: the last one was given.
+    Drained,
+}
+
+impl Queue {
+    /// Has the driver allocate about `count` buffers and maps them.
+    ///
+    /// # Errors
+    ///
+    /// When the driver refuses, as while another program has buffers (EBUSY).
+    pub fn allocate(device: &Device, kind: QueueKind, count: u32) -> Result<Self, Error> {
+        let mut queue = Self::request(device, kind, Memory::Mapped, count)?;
+        for index in 0..queue.slots.len() {
+            let mappings = queue.map(index)?;
+            queue.slots[index].mappings = mappings;
+        }
+        Ok(queue)
+    }
+
+    /// Prepares to queue up to about `count` buffers of others' memory at a time.
+    ///
+    /// # Errors
+    ///
+    /// When the driver refuses, as one that cannot import memory does (EINVAL).
+    pub fn import(device: &Device, kind: QueueKind, count: u32) -> Result<Self, Error> {
+        Self::request(device, kind, Memory::Shared, count)
+    }
+
+    /// How many buffers there are.
+    #[allow(clippy::len_without_is_empty, reason = "a queue has at least one")]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Pieces of memory of each buffer.
+    pub fn planes(&self) -> usize {
+        self.planes
+    }
+
+    /// The device it is of.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A buffer that is not queued, if there is one.
+    pub fn free(&self) -> Option<usize> {
+        self.slots.iter().position(|slot| !slot.is_queued)
+    }
+
+    /// How many buffers the driver has.
+    pub fn queued(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_queued).count()
+    }
+
+    /// The bytes of a plane of a buffer, all of them; `None` while the driver has it, and when it
+    /// is not mapped or was exported.
+    pub fn bytes(&self, index: usize, plane: usize) -> Option<&[u8]> {
+        let slot = self.slots.get(index).filter(|slot| slot.is_ours())?;
+        Some(slot.mappings.get(plane)?.bytes())
+    }
+
+    /// The same, to write.
+    pub fn bytes_mut(&mut self, index: usize, plane: usize) -> Option<&mut [u8]> {
+        let slot = self.slots.get_mut(index).filter(|slot| slot.is_ours())?;
+        Some(slot.mappings.get_mut(plane)?.bytes_mut())
+    }
+
+    /// The data that came back in a plane of `buffer`.
+    pub fn data(&self, buffer: &Dequeued, plane: usize) -> Option<&[u8]> {
+        let (start, end) = *buffer.spans.get(plane)?;
+        self.bytes(buffer.index, plane)?.get(start as usize..end as usize)
+    }
+
+    /// Gives a buffer to the driver.
+    ///
+    /// # Errors
+    ///
+    /// When the driver refuses it; the buffer stays here.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such buffer, or the driver has it already.
+    pub fn enqueue(&mut self, index: usize, content: Content<'_>) -> Result<(), Error> {
+        assert!(!self.slots[index].is_queued, "buffer {index} is queued already");
+        let (mut raw, mut planes) = self.raw(index);
+        // Times before the epoch or beyond its end have nobody sent.
+        raw.timestamp = timeval {
+            tv_sec: i64::try_from(content.timestamp.as_secs()).unwrap_or(i64::MAX),
+            tv_usec: content.timestamp.subsec_micros().into(),
+        };
+        for (number, plane) in planes[..self.planes].iter_mut().enumerate() {
+            plane.bytesused = content.used.get(number).copied().unwrap_or(0);
+            if let Some((memory, length)) = content.shared.get(number) {
+                plane.m = v4l2_memory_place::of_fd(memory.as_raw_fd());
+                plane.length = *length;
+            } else if let Some(mapping) = self.slots[index].mappings.get(number) {
+                plane.length = mapping.bytes().len() as u32;
+            }
+        }
+        let planes = if self.kind.is_multi_planar {
+            &mut planes[..self.planes]
+        } else {
+            (raw.bytesused, raw.length, raw.m) =
+                (planes[0].bytesused, planes[0].length, planes[0].m);
+            &mut []
+        };
+        let asked = self.device.node().ioctl(Request::QueueBuffer(&mut raw, planes));
+        self.device.done(asked, || format!("VIDIOC_QBUF {} {index}", self.kind))?;
+        self.slots[index].is_queued = true;
+        Ok(())
+    }
+
+    /// Takes back a buffer that the driver is done with.
+    ///
+    /// # Errors
+    ///
+    /// When the driver fails, or gives what it does not have.
+    pub fn dequeue(&mut self) -> Result<Next, Error> {
+        let (mut raw, mut planes) = self.raw(0);
+        let planes = if self.kind.is_multi_planar { &mut planes[..self.planes] } else { &mut [] };
+        match self.device.node().ioctl(Request::DequeueBuffer(&mut raw, planes)) {
+            Ok(()) => {}
+            Err(error) if is_errno(&error, &[Errno::AGAIN]) => return Ok(Next::NotYet),
+            Err(error) if is_errno(&error, &[Errno::PIPE]) => return Ok(Next::Drained),
+            Err(error) => {
+                return Err(self.device.error(format!("VIDIOC_DQBUF {}", self.kind), error));
+            }
+        }
+        let index = raw.index as usize;
+        match self.slots.get_mut(index) {
+            Some(slot) if slot.is_queued => slot.is_queued = false,
+            _ => {
+                let wrong = std::io::Error::other(format!("buffer {index} was not queued"));
+                return Err(self.device.error(format!("VIDIOC_DQBUF {}", self.kind), wrong));
+            }
+        }
+        let mut spans = [(0, raw.bytesused); VIDEO_MAX_PLANES];
+        for (span, plane) in spans.iter_mut().zip(planes.iter()) {
+            *span = (plane.data_offset.min(plane.bytesused), plane.bytesused);
+        }
+        let flag = |flag| raw.flags & flag != 0;
+        Ok(Next::Buffer(Dequeued {
+            index,
+            spans,
+            timestamp: duration(raw.timestamp),
+            clock: match raw.flags & uapi::V4L2_BUF_FLAG_TIMESTAMP_MASK {
+                uapi::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC => Clock::Monotonic,
+                uapi::V4L2_BUF_FLAG_TIMESTAMP_COPY => Clock::Copied,
+                _ => Clock::Unknown,
+            },
+            sequence: raw.sequence,
+            picture: match () {
+                () if flag(uapi::V4L2_BUF_FLAG_KEYFRAME) => Some(Picture::Key),
+                () if flag(uapi::V4L2_BUF_FLAG_PFRAME) => Some(Picture::Predicted),
+                () if flag(uapi::V4L2_BUF_FLAG_BFRAME) => Some(Picture::Bidirectional),
+                () => None,
+            },
+            is_damaged: flag(uapi::V4L2_BUF_FLAG_ERROR),
+            is_last: flag(uapi::V4L2_BUF_FLAG_LAST),
+        }))
+    }
+
+    /// Makes a plane of a buffer available to other devices. Its bytes are not seen here from then
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// When the driver cannot.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such buffer.
+    pub fn export(&mut self, index: usize, plane: usize) -> Result<OwnedFd, Error> {
+        self.slots[index].is_exported = true;
+        let mut raw = v4l2_exportbuffer::new_zeroed();
+        raw.r#type = self.kind.buffer_type();
+        raw.index = index as u32;
+        raw.plane = plane as u32;
+        let mut exported = None;
+        let asked = self.device.node().ioctl(Request::ExportBuffer(&mut raw, &mut exported));
+        self.device.done(asked, || format!("VIDIOC_EXPBUF {} {index}", self.kind))?;
+        let nothing = || std::io::Error::other("no file descriptor came");
+        exported.ok_or_else(|| self.device.error("VIDIOC_EXPBUF".to_owned(), nothing()))
+    }
+
+    /// Starts the stream.
+    ///
+    /// # Errors
+    ///
+    /// When the driver fails, as for want of bandwidth on the bus (ENOSPC).
+    pub fn start(&mut self) -> Result<(), Error> {
+        let kind = self.kind.buffer_type() as i32;
+        let asked = self.device.node().ioctl(Request::StreamOn(kind));
+        self.device.done(asked, || format!("VIDIOC_STREAMON {}", self.kind))?;
+        self.is_streaming = true;
+        Ok(())
+    }
+
+    /// Stops the stream; all buffers are back.
+    ///
+    /// # Errors
+    ///
+    /// When the driver fails.
+    pub fn stop(&mut self) -> Result<(), Error> {
+        let kind = self.kind.buffer_type() as i32;
+        self.is_streaming = false;
+        let asked = self.device.node().ioctl(Request::StreamOff(kind));
+        self.device.done(asked, || format!("VIDIOC_STREAMOFF {}", self.kind))?;
+        self.slots.iter_mut().for_each(|slot| slot.is_queued = false);
+        Ok(())
+    }
+
+    fn request(
+        device: &Device,
+        kind: QueueKind,
+        memory: Memory,
+        count: u32,
+    ) -> Result<Self, Error> {
+        let planes = device.format(kind)?.planes.len().clamp(1, VIDEO_MAX_PLANES);
+        let mut raw = request_buffers(kind, memory, count);
+        let asked = device.node().ioctl(Request::RequestBuffers(&mut raw));
+        device.done(asked, || format!("VIDIOC_REQBUFS {kind} {count} {memory:?}"))?;
+        if raw.count == 0 {
+            let none = std::io::Error::other("the driver gave no buffers");
+            return Err(device.error(format!("VIDIOC_REQBUFS {kind} {count}"), none));
+        }
+        let slot = || Slot { is_queued: false, is_exported: false, mappings: Vec::new() };
+        let slots = (0..raw.count).map(|_| slot()).collect();
+        Ok(Self { device: device.clone(), kind, memory, planes, slots, is_streaming: false })
+    }
+
+    fn map(&self, index: usize) -> Result<Vec<Mapping>, Error> {
+        let (mut raw, mut planes) = self.raw(index);
+        let planes = if self.kind.is_multi_planar { &mut planes[..self.planes] } else { &mut [] };
+        let asked = self.device.node().ioctl(Request::QueryBuffer(&mut raw, planes));
+        self.device.done(asked, || format!("VIDIOC_QUERYBUF {} {index}", self.kind))?;
+        let places: Vec<(u32, u32)> = if self.kind.is_multi_planar {
+            planes.iter().map(|plane| (plane.length, plane.m.offset())).collect()
+        } else {
+            vec![(raw.length, raw.m.offset())]
+        };
+        let map = |(length, offset): (u32, u32)| {
+            let mapped = self.device.node().map(length as usize, offset);
+            self.device.done(mapped, || format!("mmap of {} buffer {index}", self.kind))
+        };
+        places.into_iter().map(map).collect()
+    }
+
+    fn raw(&self, index: usize) -> (v4l2_buffer, [v4l2_plane; VIDEO_MAX_PLANES]) {
+        let mut raw = v4l2_buffer::new_zeroed();
+        raw.index = index as u32;
+        raw.r#type = self.kind.buffer_type();
+        raw.memory = self.memory.number();
+        (raw, [v4l2_plane::new_zeroed(); VIDEO_MAX_PLANES])
+    }
+}
+
+impl Slot {
+    fn is_ours(&self) -> bool {
+        !self.is_queued && !self.is_exported
+    }
+}
+
+impl Memory {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Mapped => uapi::V4L2_MEMORY_MMAP,
+            Self::Shared => uapi::V4L2_MEMORY_DMABUF,
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // A device that is gone refuses all of it, and has given everything up by itself.
+        if self.is_streaming {
+            let _ = self.stop();
+        }
+        // Buffers that are mapped cannot be given up.
+        self.slots.clear();
+        let mut raw = request_buffers(self.kind, self.memory, 0);
+        let _ = self.device.node().ioctl(Request::RequestBuffers(&mut raw));
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("kind", &self.kind)
+            .field("memory", &self.memory)
+            .field("buffers", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn request_buffers(kind: QueueKind, memory: Memory, count: u32) -> v4l2_requestbuffers {
+    let mut raw = v4l2_requestbuffers::new_zeroed();
+    raw.count = count;
+    raw.r#type = kind.buffer_type();
+    raw.memory = memory.number();
+    raw
+}
+
+/// Drivers of the copying kind give back what they were given; no other gives times before the
+/// machine was started.
+fn duration(time: timeval) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+    Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros))
+}
