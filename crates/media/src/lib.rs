@@ -9,6 +9,7 @@
 
 pub mod access_unit;
 pub mod annexb;
+pub mod convert;
 pub mod frame;
 pub mod h264;
 mod nal;
