@@ -11,6 +11,7 @@ use media::{AccessUnit, Frame, FrameRate, I420Layout, h264::ParameterSets};
 pub mod file;
 pub mod pipe;
 pub mod synthetic;
+pub mod v4l2;
 
 /// What a source gives.
 #[derive(Debug)]

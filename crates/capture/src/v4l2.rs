@@ -1,0 +1,3 @@
+//! Cameras of the kernel: Video4Linux2.
+
+pub mod choice;

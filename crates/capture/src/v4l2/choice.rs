@@ -1,0 +1,413 @@
+//! Which of a camera's formats, sizes and rates to take, and why.
+//!
+//! What was asked for in so many words is kept to; what was not is chosen so that the picture moves
+//! fluently at a usual size with the least work: H.264 from the camera needs no encoder, 4:2:0 no
+//! conversion, 4:2:2 a conversion, JPEG a decoder. A format that is less work but slower loses: over
+//! USB 2 many a camera gives raw pictures of a usual size ten times a second, and JPEG thirty times.
+//!
+//! Pure: it is told what is offered.
+
+use std::{cmp::Ordering, fmt};
+
+use media::FrameRate;
+use v4l2::{Interval, Intervals, PixelFormat, Size, Sizes};
+
+/// What a camera offers in one format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The format.
+    pub pixel_format: PixelFormat,
+    /// Its sizes; `None` when the driver does not tell.
+    pub sizes: Option<Sizes>,
+}
+
+/// What is asked for. What is `None` may be chosen.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// How pixels come.
+    pub pixel_format: Option<PixelFormat>,
+    /// How many of them.
+    pub size: Option<Size>,
+    /// How often.
+    pub rate: Option<FrameRate>,
+}
+
+/// What to set.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The format.
+    pub pixel_format: PixelFormat,
+    /// The size.
+    pub size: Size,
+    /// The frame interval; `None` when the driver does not tell any: its own is taken.
+    pub interval: Option<Interval>,
+}
+
+/// A choice, and for each other format what spoke against it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reasoned {
+    /// What to set.
+    pub choice: Choice,
+    /// The best of each other format that can be used, with what is wrong with it.
+    pub others: Vec<(Choice, Drawback)>,
+}
+
+/// What speaks against a choice, in the order in which it counts.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Drawback {
+    /// It has not the size that was asked for.
+    OtherSize,
+    /// It is slower than what was asked for.
+    Slower,
+    /// It is a less usual size.
+    LessUsualSize,
+    /// It is more work: it has to be encoded, converted or decoded.
+    MoreWork,
+}
+
+/// Why nothing can be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoChoice {
+    /// The camera has no format that is known here.
+    #[error("it gives {}, of which nothing can be used ({} can)", list(offered), list(&KNOWN))]
+    NoFormat {
+        /// What it has.
+        offered: Vec<PixelFormat>,
+    },
+    /// The camera has not the format that was asked for.
+    #[error("it does not give {wanted}, but {}", list(offered))]
+    NotThisFormat {
+        /// What was asked for.
+        wanted: PixelFormat,
+        /// What it has.
+        offered: Vec<PixelFormat>,
+    },
+}
+
+/// Chooses from `offers`; `intervals` tells the frame intervals of a size of a format.
+///
+/// # Errors
+///
+/// When there is nothing that can be used.
+pub fn choose(
+    offers: &[Offer],
+    wanted: &Wanted,
+    mut intervals: impl FnMut(PixelFormat, Size) -> Option<Intervals>,
+) -> Result<Reasoned, NoChoice> {
+    let offered = || offers.iter().map(|offer| offer.pixel_format).collect::<Vec<_>>();
+    let known = offers.iter().filter(|offer| work(offer.pixel_format).is_some());
+    let asked: Vec<&Offer> = match wanted.pixel_format {
+        Some(format) => known.filter(|offer| offer.pixel_format == format).collect(),
+        None => known.collect(),
+    };
+    let mut best: Vec<Candidate> = Vec::new();
+    for offer in asked {
+        let of_format = sizes(offer, wanted.size).into_iter().map(|size| {
+            let interval = interval(intervals(offer.pixel_format, size).as_ref(), wanted.rate);
+            Candidate::new(Choice { pixel_format: offer.pixel_format, size, interval }, wanted)
+        });
+        best.extend(of_format.min_by(Candidate::compare));
+    }
+    // Stable: of two alike the driver's first.
+    best.sort_by(Candidate::compare);
+    let mut best = best.into_iter();
+    let Some(first) = best.next() else {
+        return Err(match wanted.pixel_format {
+            Some(wanted) => NoChoice::NotThisFormat { wanted, offered: offered() },
+            None => NoChoice::NoFormat { offered: offered() },
+        });
+    };
+    let others = best.map(|other| (other.choice, other.drawback_against(&first))).collect();
+    Ok(Reasoned { choice: first.choice, others })
+}
+
+/// A choice with what counts for and against it; less is better.
+#[derive(Debug)]
+struct Candidate {
+    choice: Choice,
+    /// How far from the size that was asked for; 0 when none was.
+    size_missed: u64,
+    /// By how many pictures in a hundred seconds it is too slow.
+    too_slow: u64,
+    /// How far from the usual size; 0 when one was asked for.
+    unusual: u64,
+    work: u32,
+}
+
+impl Candidate {
+    fn new(choice: Choice, wanted: &Wanted) -> Self {
+        let rate = wanted.rate.map_or(USUAL_RATE, FrameRate::as_f64);
+        let given = choice.interval.map_or(rate, Interval::rate);
+        // 29.97 is as good as 30, and 25 nearly.
+        let too_slow = if given >= rate * NEARLY { 0.0 } else { (rate - given) * 100.0 };
+        let far = |from: Size| distance(choice.size, from);
+        Self {
+            choice,
+            size_missed: wanted.size.map_or(0, far),
+            too_slow: too_slow as u64,
+            unusual: if wanted.size.is_some() { 0 } else { far(USUAL_SIZE) },
+            work: work(choice.pixel_format).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        let key = |c: &Self| (c.size_missed, c.too_slow, c.unusual, c.work);
+        key(self).cmp(&key(other))
+    }
+
+    fn drawback_against(&self, better: &Self) -> Drawback {
+        match () {
+            () if self.size_missed > better.size_missed => Drawback::OtherSize,
+            () if self.too_slow > better.too_slow => Drawback::Slower,
+            () if self.unusual > better.unusual => Drawback::LessUsualSize,
+            () => Drawback::MoreWork,
+        }
+    }
+}
+
+/// How much is to be done until it is H.264; `None` when nothing here can do it.
+fn work(format: PixelFormat) -> Option<u32> {
+    let place = KNOWN.iter().position(|known| *known == format)?;
+    Some(place as u32)
+}
+
+/// All sizes that can be looked at: of a range the one nearest to `wanted`.
+fn sizes(offer: &Offer, wanted: Option<Size>) -> Vec<Size> {
+    let nearest = wanted.unwrap_or(USUAL_SIZE);
+    match &offer.sizes {
+        None => vec![nearest],
+        Some(Sizes::Discrete(sizes)) => sizes.clone(),
+        Some(Sizes::Stepwise { width, width_step, height, height_step }) => {
+            let step = |value: u32, from: u32, to: u32, step: u32| {
+                let value = value.clamp(from, to.max(from));
+                from + (value - from) / step.max(1) * step.max(1)
+            };
+            vec![Size {
+                width: step(nearest.width, *width.start(), *width.end(), *width_step),
+                height: step(nearest.height, *height.start(), *height.end(), *height_step),
+            }]
+        }
+    }
+}
+
+/// The slowest interval that is not slower than `wanted`, else the fastest.
+fn interval(offered: Option<&Intervals>, wanted: Option<FrameRate>) -> Option<Interval> {
+    let wanted_rate = wanted.map_or(USUAL_RATE, FrameRate::as_f64);
+    match offered? {
+        Intervals::Discrete(intervals) => {
+            let by_rate = |a: &&Interval, b: &&Interval| a.rate().total_cmp(&b.rate());
+            let fast_enough = intervals.iter().filter(|i| i.rate() >= wanted_rate * NEARLY);
+            fast_enough.min_by(by_rate).or_else(|| intervals.iter().max_by(by_rate)).copied()
+        }
+        Intervals::Between(first, second) => {
+            let (fast, slow) =
+                if first.rate() >= second.rate() { (*first, *second) } else { (*second, *first) };
+            let exact = match wanted {
+                Some(rate) => Interval::new(rate.denominator(), rate.numerator())?,
+                None => USUAL_INTERVAL,
+            };
+            Some(match () {
+                () if wanted_rate > fast.rate() => fast,
+                () if wanted_rate < slow.rate() => slow,
+                () => exact,
+            })
+        }
+    }
+}
+
+/// How far `size` is from `from`: first those that fit into it, the larger the nearer; then those
+/// that do not, the smaller the nearer.
+fn distance(size: Size, from: Size) -> u64 {
+    let area = |size: Size| u64::from(size.width) * u64::from(size.height);
+    if size.width <= from.width && size.height <= from.height {
+        area(from) - area(size)
+    } else {
+        (1 << 40) + area(size)
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pixel_format, self.size)?;
+        match self.interval {
+            Some(interval) => write!(f, " at {interval}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One line for the log: `MJPG 1280x720 at 30 fps; YUYV 1280x720 at 10 fps would be slower`.
+impl fmt::Display for Reasoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.choice)?;
+        for (choice, drawback) in &self.others {
+            write!(f, "; {choice} {drawback}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Drawback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OtherSize => "would be another size than asked for",
+            Self::Slower => "would be slower",
+            Self::LessUsualSize => "would be a less usual size",
+            Self::MoreWork => "would be more work",
+        })
+    }
+}
+
+fn list(formats: &[PixelFormat]) -> String {
+    if formats.is_empty() {
+        return "no format at all".to_owned();
+    }
+    formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Formats that can be used, the least work first: nothing to do; to encode; to convert and encode;
+/// to decode and encode.
+const KNOWN: [PixelFormat; 9] = [
+    PixelFormat::H264,
+    PixelFormat::NV12,
+    PixelFormat::YUV420,
+    PixelFormat::NV12M,
+    PixelFormat::YUV420M,
+    PixelFormat::YUYV,
+    PixelFormat::UYVY,
+    PixelFormat::MJPEG,
+    PixelFormat::JPEG,
+];
+/// What is taken when nobody says: what one core of a small computer can still encode, and nearly
+/// every camera has.
+const USUAL_SIZE: Size = Size { width: 1280, height: 720 };
+const USUAL_RATE: f64 = 30.0;
+const USUAL_INTERVAL: Interval = match Interval::new(1, 30) {
+    Some(interval) => interval,
+    None => unreachable!(),
+};
+/// The part of a rate that passes for it.
+const NEARLY: f64 = 0.8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VGA: Size = Size { width: 640, height: 480 };
+    const HD: Size = Size { width: 1280, height: 720 };
+    const FULL: Size = Size { width: 1920, height: 1080 };
+
+    fn fps(rates: &[u32]) -> Option<Intervals> {
+        Some(Intervals::Discrete(rates.iter().filter_map(|r| Interval::new(1, *r)).collect()))
+    }
+
+    fn offer(pixel_format: PixelFormat, sizes: &[Size]) -> Offer {
+        Offer { pixel_format, sizes: Some(Sizes::Discrete(sizes.to_vec())) }
+    }
+
+    /// A usual USB 2 camera: raw pictures are slow where they are large.
+    fn webcam() -> [Offer; 2] {
+        let sizes = [VGA, HD, FULL];
+        [offer(PixelFormat::YUYV, &sizes), offer(PixelFormat::MJPEG, &sizes)]
+    }
+
+    fn of_webcam(format: PixelFormat, size: Size) -> Option<Intervals> {
+        match (format, size) {
+            (PixelFormat::YUYV, HD) => fps(&[10, 5]),
+            (PixelFormat::YUYV, FULL) => fps(&[5]),
+            _ => fps(&[30, 15]),
+        }
+    }
+
+    fn chosen(offers: &[Offer], wanted: &Wanted) -> String {
+        choose(offers, wanted, of_webcam).unwrap().choice.to_string()
+    }
+
+    #[test]
+    fn a_webcam_is_taken_as_it_is_fluent() {
+        let nothing = Wanted::default();
+        let reasoned = choose(&webcam(), &nothing, of_webcam).unwrap();
+        assert_eq!(
+            reasoned.to_string(),
+            "MJPG 1280x720 at 30 fps; YUYV 640x480 at 30 fps would be a less usual size"
+        );
+        let small = Wanted { size: Some(VGA), ..nothing };
+        assert_eq!(chosen(&webcam(), &small), "YUYV 640x480 at 30 fps");
+        let slow = Wanted { size: Some(HD), rate: FrameRate::new(10, 1), ..nothing };
+        assert_eq!(chosen(&webcam(), &slow), "YUYV 1280x720 at 10 fps");
+        let raw = Wanted { size: Some(HD), pixel_format: Some(PixelFormat::YUYV), ..nothing };
+        assert_eq!(chosen(&webcam(), &raw), "YUYV 1280x720 at 10 fps");
+    }
+
+    #[test]
+    fn h264_from_the_camera_needs_no_work() {
+        let [raw, jpeg] = webcam();
+        let offers = [raw, jpeg, offer(PixelFormat::H264, &[HD, FULL])];
+        assert_eq!(chosen(&offers, &Wanted::default()), "H264 1280x720 at 30 fps");
+        let full = Wanted { size: Some(FULL), ..Wanted::default() };
+        assert_eq!(chosen(&offers, &full), "H264 1920x1080 at 30 fps");
+        // It has no such size: then it is work.
+        let small = Wanted { size: Some(VGA), ..Wanted::default() };
+        assert_eq!(chosen(&offers, &small), "YUYV 640x480 at 30 fps");
+    }
+
+    #[test]
+    fn a_size_that_is_not_there_gives_the_next_smaller_one() {
+        let size =
+            |width, height| Wanted { size: Some(Size { width, height }), ..Wanted::default() };
+        assert_eq!(chosen(&webcam(), &size(1600, 900)), "MJPG 1280x720 at 30 fps");
+        assert_eq!(chosen(&webcam(), &size(4096, 2160)), "MJPG 1920x1080 at 30 fps");
+        assert_eq!(chosen(&webcam(), &size(320, 240)), "YUYV 640x480 at 30 fps");
+    }
+
+    #[test]
+    fn ranges_are_met_on_their_steps() {
+        let (width, height) = (64..=2000, 32..=1100);
+        let sizes = Sizes::Stepwise { width, width_step: 16, height, height_step: 2 };
+        let offers = [Offer { pixel_format: PixelFormat::NV12, sizes: Some(sizes) }];
+        let between = |_: PixelFormat, _: Size| {
+            Some(Intervals::Between(Interval::new(1, 90)?, Interval::new(1, 5)?))
+        };
+        for (wanted, expected) in [
+            (Wanted::default(), "NV12 1280x720 at 30 fps"),
+            (
+                Wanted { rate: FrameRate::new(120, 1), ..Wanted::default() },
+                "NV12 1280x720 at 90 fps",
+            ),
+            (
+                Wanted { rate: FrameRate::new(30_000, 1001), ..Wanted::default() },
+                "NV12 1280x720 at 29.97 fps",
+            ),
+            (
+                Wanted {
+                    rate: FrameRate::new(1, 1),
+                    size: Some(Size { width: 99, height: 5 }),
+                    ..Wanted::default()
+                },
+                "NV12 96x32 at 5 fps",
+            ),
+        ] {
+            let reasoned = choose(&offers, &wanted, between).unwrap();
+            assert_eq!(reasoned.choice.to_string(), expected, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_driver_that_tells_nothing_is_asked_for_the_usual() {
+        let offers = [Offer { pixel_format: PixelFormat::YUYV, sizes: None }];
+        let choice = choose(&offers, &Wanted::default(), |_, _| None).unwrap().choice;
+        assert_eq!(choice, Choice { pixel_format: PixelFormat::YUYV, size: HD, interval: None });
+    }
+
+    #[test]
+    fn refusals_say_what_there_is() {
+        let grey = [offer(PixelFormat::new(*b"GREY"), &[VGA])];
+        let refusal = choose(&grey, &Wanted::default(), of_webcam).unwrap_err();
+        assert!(refusal.to_string().starts_with("it gives GREY, of which nothing"), "{refusal}");
+        let wanted = Wanted { pixel_format: Some(PixelFormat::H264), ..Wanted::default() };
+        let refusal = choose(&webcam(), &wanted, of_webcam).unwrap_err();
+        assert_eq!(refusal.to_string(), "it does not give H264, but YUYV, MJPG");
+        let refusal = choose(&[], &Wanted::default(), of_webcam).unwrap_err();
+        assert!(refusal.to_string().starts_with("it gives no format at all"), "{refusal}");
+    }
+}
