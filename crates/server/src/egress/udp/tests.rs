@@ -316,12 +316,13 @@ async fn a_viewer_loses_nothing_by_the_end_of_others() {
 fn segmentation_is_given_up_for_those_it_does_not_reach_and_fragments_do() {
     let test = "egress::udp::tests::\
                 segmentation_is_given_up_for_those_it_does_not_reach_and_fragments_do";
-    // The ways to two addresses take less than a packet.
+    // The ways to two addresses take less than a packet. Of an IPv6 address the kernel makes the
+    // route when it gets to it: it is waited for, to be replaced.
     let setup = "
         ip route replace local 127.0.0.3 dev lo table local mtu 600
         ip addr add fd00::3/128 dev lo nodad
         ip addr add fd00::4/128 dev lo nodad
-        ip -6 route del local fd00::3 table local
+        timeout 5 sh -c 'until ip -6 route del local fd00::3 table local 2>&-; do :; done'
         ip -6 route add local fd00::3 dev lo table local mtu 1280";
     if in_namespace(test, setup) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
