@@ -24,23 +24,38 @@ class ContentError(Exception):
 
 @dataclass(frozen=True)
 class Clip:
-    """One format and size. `intervals` are in units of 100 ns, shortest first, as UVC has them."""
+    """One format and size. `intervals` are in units of 100 ns, shortest first, as UVC has them.
+
+    The frames are played over and over; `opening`, if not None, stands for the first one when a stream begins.
+    """
 
     format: str
     width: int
     height: int
     intervals: tuple
     frames: tuple
+    opening: bytes = None
+
+    def frame(self, number):
+        """The frame with this number in a stream, from 0."""
+        if number == 0 and self.opening is not None:
+            return self.opening
+        return self.frames[number % len(self.frames)]
 
     @property
     def size(self):
         return f"{self.width}x{self.height}"
 
     @property
+    def longest(self):
+        """Bytes of the longest frame."""
+        return max(map(len, (*self.frames, self.opening or b"")))
+
+    @property
     def frame_buffer_size(self):
         """Bytes a host must set aside for a frame (dwMaxVideoFrameBufferSize)."""
         raw = self.width * self.height * 2
-        return raw if self.format == YUYV else max(raw, max(map(len, self.frames)))
+        return raw if self.format == YUYV else max(raw, self.longest)
 
 
 def open_clip(format, description, parameter_sets=AS_IN_FILE):
@@ -52,19 +67,20 @@ def open_clip(format, description, parameter_sets=AS_IN_FILE):
     if not (0 < width < 65536 and 0 < height < 65536):
         raise ContentError(f"{description!r}: a width and a height are 1 to 65535")
     intervals = parse_rates(match[3] or "30,15", description)
-    path = Path(match[4])
+    path, opening = Path(match[4]), None
     try:
         if format == YUYV:
             frames = split_yuyv(path.read_bytes(), width, height)
         elif format == MJPEG:
             frames = read_jpegs(path, width, height)
         else:
-            frames = repackage(split_access_units(path.read_bytes()), parameter_sets)
+            frames = split_access_units(path.read_bytes())
+            opening, frames = frames[0], repackage(frames, parameter_sets)
     except OSError as error:
         raise ContentError(f"{path}: {error.strerror}") from error
     except ContentError as error:
         raise ContentError(f"{path}: {error}") from error
-    return Clip(format, width, height, intervals, tuple(frames))
+    return Clip(format, width, height, intervals, tuple(frames), opening)
 
 
 def parse_rates(text, description):
@@ -139,19 +155,19 @@ def split_access_units(data):
 def repackage(units, parameter_sets):
     """Chooses which access units carry SPS and PPS.
 
-    AS_IN_FILE leaves them alone; AT_START takes them out of all units but the first, as cameras do that send them
-    when a stream starts and never again; AT_IDR puts the latest ones before every IDR picture that has none.
+    AS_IN_FILE leaves them alone; AT_START takes them out of all, so that with the opening frame as it was they come
+    when a stream starts and never again, as some cameras do it; AT_IDR puts the latest ones before every IDR picture that has none.
     """
     if 5 not in (kind for _, kind, _ in nal_units(units[0])):
         raise ContentError("the first picture is no IDR picture")
     if parameter_sets == AS_IN_FILE:
         return units
     result, latest = [], b""
-    for index, unit in enumerate(units):
+    for unit in units:
         nals = split_nal_units(unit)
         sets = b"".join(nal for kind, nal in nals if kind in (7, 8))
         latest = sets or latest
-        if parameter_sets == AT_START and index > 0:
+        if parameter_sets == AT_START:
             unit = b"".join(nal for kind, nal in nals if kind not in (7, 8))
         elif parameter_sets == AT_IDR and not sets and any(kind == 5 for kind, _ in nals):
             delimiters = b"".join(nal for kind, nal in nals if kind == 9)

@@ -147,7 +147,7 @@ def describe_format(index, sizes):
 
 
 def describe_frame(index, clip):
-    bits = 8 * (clip.frame_buffer_size if clip.format == YUYV else max(map(len, clip.frames)))
+    bits = 8 * (clip.frame_buffer_size if clip.format == YUYV else clip.longest)
     slowest, fastest = (min(bits * 10_000_000 // interval, 0xFFFF_FFFF) for interval in (clip.intervals[-1], clip.intervals[0]))
     body = struct.pack("<BBHHII", index, 0, clip.width, clip.height, slowest, fastest)
     intervals = struct.pack(f"<{len(clip.intervals)}I", *clip.intervals)

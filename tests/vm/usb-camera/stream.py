@@ -83,8 +83,7 @@ class Negotiation:
         """Bytes in one payload: a bulk transfer's, or the smallest packet that carries the clip in time."""
         if self.is_bulk:
             return BULK_PAYLOAD
-        longest = max(map(len, clip.frames))
-        a_packet = longest * 1250 // interval + LONGEST_HEADER  # 8000 packets a second, 100 ns units
+        a_packet = clip.longest * 1250 // interval + LONGEST_HEADER  # 8000 packets a second, 100 ns units
         return next((size for size in PACKET_SIZES if size >= a_packet), PACKET_SIZES[-1])
 
 
@@ -157,7 +156,7 @@ class Sender:
             self.slips += 1
         self.captured, self.due = self.due, self.due + interval
         self.fault = self.faults.pop(0) if self.faults else None
-        frame = self.clip.frames[self.sent % len(self.clip.frames)]
+        frame = self.clip.frame(self.sent)
         if self.fault == TRUNCATED:
             frame = frame[: max(1, len(frame) // 2)]
         self.frame, self.at = memoryview(frame), 0

@@ -349,7 +349,7 @@ def parse_arguments():
     parser.add_argument("--transfer", choices=("iso", "bulk"), default="iso")
     parser.add_argument("--uvc", choices=("1.1", "1.5"), default="1.1", help="the version in the descriptors")
     parser.add_argument(
-        "--clock", choices=("none", "pts", "scr"), default="scr",
+        "--clock", choices=("none", "pts", "scr"), default="pts",
         help="what the payload headers say of time: nothing, PTS, or PTS and SCR",
     )
     parser.add_argument("--manufacturer", default="Lenscast")
