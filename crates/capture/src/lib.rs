@@ -68,6 +68,9 @@ pub enum Error {
         /// What the operating system said.
         error: io::Error,
     },
+    /// A device does not do what it was asked for.
+    #[error(transparent)]
+    Device(#[from] ::v4l2::Error),
     /// The content is not something that can be streamed.
     #[error("{}: {reason}{}", path.display(), remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default())]
     Unusable {

@@ -9,8 +9,8 @@
 
 use std::{cmp::Ordering, fmt};
 
+use ::v4l2::{Interval, Intervals, PixelFormat, Size, Sizes};
 use media::FrameRate;
-use v4l2::{Interval, Intervals, PixelFormat, Size, Sizes};
 
 /// What a camera offers in one format.
 #[derive(Clone, Debug, PartialEq, Eq)]
