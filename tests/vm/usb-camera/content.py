@@ -1,7 +1,7 @@
 """What the camera films: clips read from files, one bytes object a frame.
 
-A clip is one format at one size with its frame intervals. Frames are never re-encoded or padded, so whoever
-captures from the camera can compare what arrived with the file, byte by byte.
+A clip is one format at one size with its frame intervals. Frames are never re-encoded or padded, so
+whoever captures from the camera can compare what arrived with the file, byte by byte.
 """
 
 import re
@@ -26,7 +26,8 @@ class ContentError(Exception):
 class Clip:
     """One format and size. `intervals` are in units of 100 ns, shortest first, as UVC has them.
 
-    The frames are played over and over; `opening`, if not None, stands for the first one when a stream begins.
+    The frames are played over and over; `opening`, if not None, stands for the first one when a
+    stream begins.
     """
 
     format: str
@@ -59,10 +60,14 @@ class Clip:
 
 
 def open_clip(format, description, parameter_sets=AS_IN_FILE):
-    """Reads the clip `WIDTHxHEIGHT[@RATE,...]=PATH`; the rates are frames a second, 30 and 15 if not given."""
+    """Reads the clip `WIDTHxHEIGHT[@RATE,...]=PATH`; the rates are frames a second, 30 and 15 if
+    not given.
+    """
     match = re.fullmatch(r"(\d+)x(\d+)(?:@([\d.,]+))?=(.+)", description)
     if not match:
-        raise ContentError(f"{description!r} is not WIDTHxHEIGHT[@RATE,...]=PATH, like 640x480@30,15=clip")
+        raise ContentError(
+            f"{description!r} is not WIDTHxHEIGHT[@RATE,...]=PATH, like 640x480@30,15=clip"
+        )
     width, height = int(match[1]), int(match[2])
     if not (0 < width < 65536 and 0 < height < 65536):
         raise ContentError(f"{description!r}: a width and a height are 1 to 65535")
@@ -96,7 +101,9 @@ def parse_rates(text, description):
 def split_yuyv(data, width, height):
     size = width * height * 2
     if not data or len(data) % size:
-        raise ContentError(f"{len(data)} bytes are not whole frames of {size} bytes ({width}x{height} YUYV)")
+        raise ContentError(
+            f"{len(data)} bytes are not whole frames of {size} bytes ({width}x{height} YUYV)"
+        )
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
@@ -109,7 +116,9 @@ def read_jpegs(directory, width, height):
         frame = path.read_bytes()
         found = jpeg_size(frame)
         if found != (width, height):
-            said = "is no baseline or progressive JPEG" if found is None else "is {}x{}".format(*found)
+            said = (
+                "is no baseline or progressive JPEG" if found is None else "is {}x{}".format(*found)
+            )
             raise ContentError(f"{path.name} {said}, not {width}x{height}")
         frames.append(frame)
     return frames
@@ -123,18 +132,21 @@ def jpeg_size(data):
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker in (0xC0, 0xC1, 0xC2):
-            height, width = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+            height, width = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(
+                data[at + 7 : at + 9], "big"
+            )
             return width, height
         at += 2 + length
     return None
 
 
 def split_access_units(data):
-    """Cuts an Annex B stream into access units without changing a byte: joined, they are the file again.
+    """Cuts an Annex B stream into access units without changing a byte: joined, they are the file
+    again.
 
-    A unit begins at an access unit delimiter, at the first of the NAL units that may precede a picture (SEI, SPS,
-    PPS, 14 to 18), or at a slice with first_mb_in_slice 0 after a slice (ITU-T H.264, 7.4.1.2.3 and 7.4.1.2.4,
-    without arbitrary slice order).
+    A unit begins at an access unit delimiter, at the first of the NAL units that may precede a
+    picture (SEI, SPS, PPS, 14 to 18), or at a slice with first_mb_in_slice 0 after a slice (ITU-T
+    H.264, 7.4.1.2.3 and 7.4.1.2.4, without arbitrary slice order).
     """
     units, start, has_slice = [], 0, False
     for begin, kind, payload in nal_units(data):
@@ -155,8 +167,9 @@ def split_access_units(data):
 def repackage(units, parameter_sets):
     """Chooses which access units carry SPS and PPS.
 
-    AS_IN_FILE leaves them alone; AT_START takes them out of all, so that with the opening frame as it was they come
-    when a stream starts and never again, as some cameras do it; AT_IDR puts the latest ones before every IDR picture that has none.
+    AS_IN_FILE leaves them alone; AT_START takes them out of all, so that with the opening frame as
+    it was they come when a stream starts and never again, as some cameras do it; AT_IDR puts the
+    latest ones before every IDR picture that has none.
     """
     if 5 not in (kind for _, kind, _ in nal_units(units[0])):
         raise ContentError("the first picture is no IDR picture")

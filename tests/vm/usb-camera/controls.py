@@ -1,20 +1,38 @@
-"""The camera's controls: what GET_CUR, GET_MIN, ... answer and what is refused (UVC 1.1, 4.2.1 and 4.2.2).
+"""The camera's controls: what GET_CUR, GET_MIN, ... answer and what is refused (UVC 1.1, 4.2.1 and
+4.2.2).
 
-A refused request stalls, and its reason is what the next GET_CUR of the request error code control says. No
-control changes the picture: the frames are the files'.
+A refused request stalls, and its reason is what the next GET_CUR of the request error code control
+says. No control changes the picture: the frames are the files'.
 """
 
 import struct
 from dataclasses import dataclass
 
-SET_CUR, GET_CUR, GET_MIN, GET_MAX, GET_RES, GET_LEN, GET_INFO, GET_DEF = 0x01, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
+SET_CUR, GET_CUR, GET_MIN, GET_MAX, GET_RES, GET_LEN, GET_INFO, GET_DEF = (
+    0x01,
+    0x81,
+    0x82,
+    0x83,
+    0x84,
+    0x85,
+    0x86,
+    0x87,
+)
 
 CAMERA_TERMINAL = 1
 PROCESSING_UNIT = 2
 OUTPUT_TERMINAL = 3
 
 # Request error codes (UVC 1.1, table 4-5).
-NO_ERROR, WRONG_STATE, OUT_OF_RANGE, INVALID_UNIT, INVALID_CONTROL, INVALID_REQUEST, INVALID_VALUE = 0, 2, 4, 5, 6, 7, 8
+(
+    NO_ERROR,
+    WRONG_STATE,
+    OUT_OF_RANGE,
+    INVALID_UNIT,
+    INVALID_CONTROL,
+    INVALID_REQUEST,
+    INVALID_VALUE,
+) = (0, 2, 4, 5, 6, 7, 8)
 
 
 class Stall(Exception):
@@ -29,9 +47,9 @@ class Stall(Exception):
 class Control:
     """`bit` is its place in the unit's bmControls; `pack` its struct format, little endian.
 
-    `values` lists what a menu takes, as cameras answer no GET_MIN, GET_MAX or GET_RES for menus; `resolution` of a
-    menu, if not None, is the bitmap of the modes there are. While `auto`, another control's name, has a value other
-    than `manual`, this one is read only.
+    `values` lists what a menu takes, as cameras answer no GET_MIN, GET_MAX or GET_RES for menus;
+    `resolution` of a menu, if not None, is the bitmap of the modes there are. While `auto`, another
+    control's name, has a value other than `manual`, this one is read only.
     """
 
     name: str
@@ -60,13 +78,35 @@ def camera_controls(uvc_version):
         Control("brightness", processing, 0x02, 0, "<h", 0, -64, 64, 1),
         Control("contrast", processing, 0x03, 1, "<H", 32, 0, 95, 1),
         Control("saturation", processing, 0x07, 3, "<H", 64, 0, 100, 1),
-        Control("white_balance_temperature", processing, 0x0A, 6, "<H", 4600, 2800, 6500, 10,
-                auto="white_balance_automatic"),
+        Control(
+            "white_balance_temperature",
+            processing,
+            0x0A,
+            6,
+            "<H",
+            4600,
+            2800,
+            6500,
+            10,
+            auto="white_balance_automatic",
+        ),
         Control("power_line_frequency", processing, 0x05, 10, "<B", 1, values=line_frequencies),
         Control("white_balance_automatic", processing, 0x0B, 12, "<B", 1, values=(0, 1)),
         Control("auto_exposure", camera, 0x02, 1, "<B", 8, values=(1, 8), resolution=0b1001),
         Control("exposure_dynamic_framerate", camera, 0x03, 2, "<B", 0, values=(0, 1)),
-        Control("exposure_time_absolute", camera, 0x04, 3, "<I", 156, 1, 5000, 1, auto="auto_exposure", manual=1),
+        Control(
+            "exposure_time_absolute",
+            camera,
+            0x04,
+            3,
+            "<I",
+            156,
+            1,
+            5000,
+            1,
+            auto="auto_exposure",
+            manual=1,
+        ),
     )
 
 
@@ -154,15 +194,23 @@ class Units:
             raise Stall(INVALID_VALUE)
 
     def turn(self, name, value):
-        """Sets a control from the camera's own side, like a button on it; returns the status packet that tells the
-        host (UVC 1.1, table 2-2). Raises KeyError for an unknown name and Stall for a value it does not take."""
+        """Sets a control from the camera's own side, like a button on it; returns the status packet
+        that tells the host (UVC 1.1, table 2-2). Raises KeyError for an unknown name and Stall for
+        a value it does not take.
+        """
         control = next((control for control in self.controls if control.name == name), None)
         if control is None:
             raise KeyError(name)
         self.check(control, value)
         self.values[name] = value
-        status_type, event, attribute = 1, 0, 0  # video control interface, control change, its value
-        return bytes([status_type, control.unit, event, control.selector, attribute]) + struct.pack(control.pack, value)
+        status_type, event, attribute = (
+            1,
+            0,
+            0,
+        )  # video control interface, control change, its value
+        return bytes([status_type, control.unit, event, control.selector, attribute]) + struct.pack(
+            control.pack, value
+        )
 
 
 ERROR_CODE_SELECTOR = 0x02

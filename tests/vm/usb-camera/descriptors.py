@@ -1,9 +1,10 @@
-"""The USB descriptors of the camera (USB 2.0, chapter 9; UVC 1.1, chapter 3 and the payload specifications).
+"""The USB descriptors of the camera (USB 2.0, chapter 9; UVC 1.1, chapter 3 and the payload
+specifications).
 
     camera terminal 1 -> processing unit 2 -> output terminal 3 -> streaming interface 1
 
-H.264 is described as a frame-based format with the GUID "H264", the way UVC 1.1 cameras offer it natively and the
-only way the Linux driver takes it.
+H.264 is described as a frame-based format with the GUID "H264", the way UVC 1.1 cameras offer it
+natively and the only way the Linux driver takes it.
 """
 
 import struct
@@ -18,7 +19,8 @@ STREAMING_INTERFACE = 1
 
 CLOCK_FREQUENCY = 48_000_000
 
-# What an isochronous packet may carry in each alternate setting, from 1 on; 1024 bytes in up to three transactions.
+# What an isochronous packet may carry in each alternate setting, from 1 on; 1024 bytes in up to
+# three transactions.
 PACKET_SIZES = (1024, 2048, 3072)
 BULK_PACKET_SIZE = 512
 STATUS_PACKET_SIZE = 16
@@ -49,9 +51,23 @@ class Descriptors:
         self.settings = settings
         self.strings = (settings.manufacturer, settings.product, settings.serial)
         self.device = struct.pack(
-            "<BBHBBBBHHHBBBB", 18, DEVICE, 0x0200, *COMPOSITE, 64, settings.vendor, settings.model, 0x0100, 1, 2, 3, 1
+            "<BBHBBBBHHHBBBB",
+            18,
+            DEVICE,
+            0x0200,
+            *COMPOSITE,
+            64,
+            settings.vendor,
+            settings.model,
+            0x0100,
+            1,
+            2,
+            3,
+            1,
         )
-        self.qualifier = struct.pack("<BBHBBBBBB", 10, DEVICE_QUALIFIER, 0x0200, *COMPOSITE, 64, 1, 0)
+        self.qualifier = struct.pack(
+            "<BBHBBBBBB", 10, DEVICE_QUALIFIER, 0x0200, *COMPOSITE, 64, 1, 0
+        )
         self.configuration = self.configure(formats, units)
         # Alternate settings of the streaming interface.
         self.alternates = 1 if settings.transfer == "bulk" else 1 + len(PACKET_SIZES)
@@ -60,7 +76,11 @@ class Descriptors:
         """The descriptor asked for by GET_DESCRIPTOR or None."""
         if kind == STRING:
             return self.string(index)
-        return {DEVICE: self.device, CONFIGURATION: self.configuration, DEVICE_QUALIFIER: self.qualifier}.get(kind)
+        return {
+            DEVICE: self.device,
+            CONFIGURATION: self.configuration,
+            DEVICE_QUALIFIER: self.qualifier,
+        }.get(kind)
 
     def string(self, index):
         if index == 0:
@@ -74,7 +94,20 @@ class Descriptors:
         body = bytes([8, INTERFACE_ASSOCIATION, CONTROL_INTERFACE, 2, VIDEO, 3, 0, 0])
         body += self.control_interface(units) + self.streaming_interface(formats)
         bus_powered, milliamperes = 0x80, 500
-        return struct.pack("<BBHBBBBB", 9, CONFIGURATION, 9 + len(body), 2, 1, 0, bus_powered, milliamperes // 2) + body
+        return (
+            struct.pack(
+                "<BBHBBBBB",
+                9,
+                CONFIGURATION,
+                9 + len(body),
+                2,
+                1,
+                0,
+                bus_powered,
+                milliamperes // 2,
+            )
+            + body
+        )
 
     def interface(self, number, alternate, endpoints, subclass):
         protocol = 1 if self.settings.uvc_version >= 0x0150 else 0
@@ -82,7 +115,9 @@ class Descriptors:
 
     def control_interface(self, units):
         camera = class_specific(
-            2, struct.pack("<BHBBHHHB", CAMERA_TERMINAL, 0x0201, 0, 0, 0, 0, 0, 3) + units.bitmap(CAMERA_TERMINAL, 3)
+            2,
+            struct.pack("<BHBBHHHB", CAMERA_TERMINAL, 0x0201, 0, 0, 0, 0, 0, 3)
+            + units.bitmap(CAMERA_TERMINAL, 3),
         )
         # bmControls grew to three bytes in UVC 1.5.
         width = 3 if self.settings.uvc_version >= 0x0150 else 2
@@ -92,12 +127,19 @@ class Descriptors:
             + units.bitmap(PROCESSING_UNIT, width)
             + bytes([0, 0]),
         )
-        output = class_specific(3, struct.pack("<BHBBB", OUTPUT_TERMINAL, 0x0101, 0, PROCESSING_UNIT, 0))
+        output = class_specific(
+            3, struct.pack("<BHBBB", OUTPUT_TERMINAL, 0x0101, 0, PROCESSING_UNIT, 0)
+        )
         entities = camera + processing + output
         header = class_specific(
             1,
             struct.pack(
-                "<HHIBB", self.settings.uvc_version, 13 + len(entities), CLOCK_FREQUENCY, 1, STREAMING_INTERFACE
+                "<HHIBB",
+                self.settings.uvc_version,
+                13 + len(entities),
+                CLOCK_FREQUENCY,
+                1,
+                STREAMING_INTERFACE,
             ),
         )
         every_8_ms = 7
@@ -113,7 +155,16 @@ class Descriptors:
         header = class_specific(
             1,
             struct.pack(
-                "<BHBBBBBBB", count, 13 + count + len(described), 0x80 | VIDEO_ENDPOINT, 0, OUTPUT_TERMINAL, 0, 0, 0, 1
+                "<BHBBBBBBB",
+                count,
+                13 + count + len(described),
+                0x80 | VIDEO_ENDPOINT,
+                0,
+                OUTPUT_TERMINAL,
+                0,
+                0,
+                0,
+                1,
             )
             + bytes(count),
         )
@@ -134,12 +185,16 @@ def describe_format(index, sizes):
     format = sizes[0].format
     if format == YUYV:
         guid = b"YUY2" + MEDIA_SUBTYPE
-        result = class_specific(4, struct.pack("<BB16sBBBBBB", index, frames, guid, 16, 1, 0, 0, 0, 0))
+        result = class_specific(
+            4, struct.pack("<BB16sBBBBBB", index, frames, guid, 16, 1, 0, 0, 0, 0)
+        )
     elif format == MJPEG:
         result = class_specific(6, struct.pack("<BBBBBBBB", index, frames, 0, 1, 0, 0, 0, 0))
     else:
         guid = b"H264" + MEDIA_SUBTYPE
-        result = class_specific(16, struct.pack("<BB16sBBBBBBB", index, frames, guid, 0, 1, 0, 0, 0, 0, 1))
+        result = class_specific(
+            16, struct.pack("<BB16sBBBBBBB", index, frames, guid, 0, 1, 0, 0, 0, 0, 1)
+        )
     for frame_index, clip in enumerate(sizes, start=1):
         result += describe_frame(frame_index, clip)
     bt709, bt709_transfer, smpte170m = 1, 1, 4
@@ -148,14 +203,22 @@ def describe_format(index, sizes):
 
 def describe_frame(index, clip):
     bits = 8 * (clip.frame_buffer_size if clip.format == YUYV else clip.longest)
-    slowest, fastest = (min(bits * 10_000_000 // interval, 0xFFFF_FFFF) for interval in (clip.intervals[-1], clip.intervals[0]))
+    slowest, fastest = (
+        min(bits * 10_000_000 // interval, 0xFFFF_FFFF)
+        for interval in (clip.intervals[-1], clip.intervals[0])
+    )
     body = struct.pack("<BBHHII", index, 0, clip.width, clip.height, slowest, fastest)
     intervals = struct.pack(f"<{len(clip.intervals)}I", *clip.intervals)
     if clip.format == H264:
         bytes_per_line = 0
-        body += struct.pack("<IBI", clip.intervals[0], len(clip.intervals), bytes_per_line) + intervals
+        body += (
+            struct.pack("<IBI", clip.intervals[0], len(clip.intervals), bytes_per_line) + intervals
+        )
         return class_specific(17, body)
-    body += struct.pack("<IIB", clip.frame_buffer_size, clip.intervals[0], len(clip.intervals)) + intervals
+    body += (
+        struct.pack("<IIB", clip.frame_buffer_size, clip.intervals[0], len(clip.intervals))
+        + intervals
+    )
     return class_specific(5 if clip.format == YUYV else 7, body)
 
 
@@ -168,7 +231,15 @@ def endpoint(number, attributes, packet_size, interval):
     return struct.pack("<BBBBHB", 7, ENDPOINT, 0x80 | number, attributes, packet_size, interval)
 
 
-DEVICE, CONFIGURATION, STRING, INTERFACE, ENDPOINT, DEVICE_QUALIFIER, INTERFACE_ASSOCIATION = 1, 2, 3, 4, 5, 6, 11
+DEVICE, CONFIGURATION, STRING, INTERFACE, ENDPOINT, DEVICE_QUALIFIER, INTERFACE_ASSOCIATION = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    11,
+)
 CS_INTERFACE, CS_ENDPOINT = 0x24, 0x25
 ISOCHRONOUS_ASYNCHRONOUS, BULK, INTERRUPT = 0x05, 0x02, 0x03
 VIDEO = 14

@@ -1,7 +1,9 @@
-"""The streaming interface: negotiation by probe and commit (UVC 1.1, 4.3.1.1) and the payloads (2.4.3).
+"""The streaming interface: negotiation by probe and commit (UVC 1.1, 4.3.1.1) and the payloads
+(2.4.3).
 
-Every stream begins with a clip's first frame. Frames are due at the negotiated interval; when the host takes them
-later, the clock slips and no frame is left out, so what arrives is always the file's next frame.
+Every stream begins with a clip's first frame. Frames are due at the negotiated interval; when the
+host takes them later, the clock slips and no frame is left out, so what arrives is always the
+file's next frame.
 """
 
 import struct
@@ -37,7 +39,11 @@ class Negotiation:
             chosen = self.probed if selector == PROBE else self.committed
         elif selector == PROBE and request in (GET_MIN, GET_MAX, GET_DEF):
             clip = self.default[0] if request == GET_DEF else self.probed[0]
-            interval = {GET_MIN: clip.intervals[0], GET_MAX: clip.intervals[-1], GET_DEF: clip.intervals[0]}[request]
+            interval = {
+                GET_MIN: clip.intervals[0],
+                GET_MAX: clip.intervals[-1],
+                GET_DEF: clip.intervals[0],
+            }[request]
             indices = (self.default if request == GET_DEF else self.probed)[1:3]
             chosen = self.settle(*indices, interval)
         else:
@@ -52,7 +58,9 @@ class Negotiation:
         _hint, format_index, frame_index, interval = struct.unpack_from("<HBBI", data)
         if selector == PROBE:
             # A camera answers a wish it cannot fulfil with what it can.
-            self.probed = self.settle(format_index, frame_index, interval) or self.settle(format_index, 1, interval)
+            self.probed = self.settle(format_index, frame_index, interval) or self.settle(
+                format_index, 1, interval
+            )
             self.probed = self.probed or self.default
             return
         chosen = self.settle(format_index, frame_index, interval)
@@ -65,7 +73,9 @@ class Negotiation:
         clip = self.formats.find(format_index, frame_index)
         if clip is None:
             return None
-        nearest = min(clip.intervals, key=lambda known: abs(known - (interval or clip.intervals[0])))
+        nearest = min(
+            clip.intervals, key=lambda known: abs(known - (interval or clip.intervals[0]))
+        )
         return clip, format_index, frame_index, nearest
 
     def pack(self, chosen):
@@ -73,24 +83,43 @@ class Negotiation:
         hint_interval_fixed, framing_fid_and_eof = 1, 3
         packed = struct.pack(
             "<HBBIHHHHHIIIBBBB",
-            hint_interval_fixed, format_index, frame_index, interval,
-            0, 0, 0, 0, DELAY_MILLISECONDS, clip.frame_buffer_size, self.payload_size(clip, interval),
-            CLOCK_FREQUENCY, framing_fid_and_eof, 1, 1, 1,
+            hint_interval_fixed,
+            format_index,
+            frame_index,
+            interval,
+            0,
+            0,
+            0,
+            0,
+            DELAY_MILLISECONDS,
+            clip.frame_buffer_size,
+            self.payload_size(clip, interval),
+            CLOCK_FREQUENCY,
+            framing_fid_and_eof,
+            1,
+            1,
+            1,
         )
         return packed.ljust(self.length, b"\0")
 
     def payload_size(self, clip, interval):
-        """Bytes in one payload: a bulk transfer's, or the smallest packet that carries the clip in time."""
+        """Bytes in one payload: a bulk transfer's, or the smallest packet that carries the clip in
+        time.
+        """
         if self.is_bulk:
             return BULK_PAYLOAD
-        a_packet = clip.longest * 1250 // interval + LONGEST_HEADER  # 8000 packets a second, 100 ns units
+        a_packet = (
+            clip.longest * 1250 // interval + LONGEST_HEADER
+        )  # 8000 packets a second, 100 ns units
         return next((size for size in PACKET_SIZES if size >= a_packet), PACKET_SIZES[-1])
 
 
 class Sender:
-    """Cuts the frames of the running stream into payloads and completes the host's transfers with them.
+    """Cuts the frames of the running stream into payloads and completes the host's transfers with
+    them.
 
-    `clock` says which fields the payload headers have: "none", "pts", or "scr" for both PTS and SCR.
+    `clock` says which fields the payload headers have: "none", "pts", or "scr" for both PTS and
+    SCR.
     """
 
     def __init__(self, clock):
@@ -113,7 +142,9 @@ class Sender:
         self.frame_id = 0
 
     def stop(self):
-        """Ends the stream; transfers the host has not cancelled stay pending. Returns (frames, seconds, slips)."""
+        """Ends the stream; transfers the host has not cancelled stay pending. Returns (frames,
+        seconds, slips).
+        """
         seconds = self.due - self.started
         self.clip, self.frame = None, None
         return self.sent, seconds, self.slips
@@ -133,7 +164,9 @@ class Sender:
         return False
 
     def send(self, port, now):
-        """Completes the transfers that can be completed now. Raises Dropped when the connection is to break."""
+        """Completes the transfers that can be completed now. Raises Dropped when the connection is
+        to break.
+        """
         while self.running and self.transfers:
             if self.frame is None:
                 if now < max(self.due, self.stalled_until):
@@ -219,7 +252,9 @@ DROPPED = "drop"
 
 PROBE, COMMIT = 1, 2
 DELAY_MILLISECONDS = 20
-BULK_PAYLOAD = 16384  # what the Linux driver asks for in one transfer at most: 32 packets of 512 bytes
+BULK_PAYLOAD = (
+    16384  # what the Linux driver asks for in one transfer at most: 32 packets of 512 bytes
+)
 LONGEST_HEADER = 12
 
 # Bits of the payload header's bmHeaderInfo.

@@ -32,12 +32,19 @@ class ContentTest(unittest.TestCase):
     SECOND_SLICE, DELIMITER = b"\0\0\1\x41\x40r", b"\0\0\0\1\x09\x10"
 
     def test_access_units_join_to_the_file(self):
-        units = [self.SPS + self.PPS + self.IDR, self.P + self.SECOND_SLICE, self.DELIMITER + self.P]
+        units = [
+            self.SPS + self.PPS + self.IDR,
+            self.P + self.SECOND_SLICE,
+            self.DELIMITER + self.P,
+        ]
         self.assertEqual(content.split_access_units(b"".join(units)), units)
 
     def test_parameter_sets_at_start_or_idr(self):
         first, plain = self.SPS + self.PPS + self.IDR, self.DELIMITER + self.IDR
-        self.assertEqual(content.repackage([first, self.P, first], content.AT_START), [self.IDR, self.P, self.IDR])
+        self.assertEqual(
+            content.repackage([first, self.P, first], content.AT_START),
+            [self.IDR, self.P, self.IDR],
+        )
         repeated = content.repackage([first, self.P, plain], content.AT_IDR)
         self.assertEqual(repeated, [first, self.P, self.DELIMITER + self.SPS + self.PPS + self.IDR])
 
@@ -70,7 +77,9 @@ class ContentTest(unittest.TestCase):
             Path(directory, "a.jpg").write_bytes(jpeg(2, 4))
             with self.assertRaisesRegex(content.ContentError, "a.jpg is 2x4, not 4x4"):
                 content.open_clip(content.MJPEG, f"4x4={directory}")
-            self.assertEqual(content.open_clip(content.MJPEG, f"2x4@10={directory}").intervals, (1_000_000,))
+            self.assertEqual(
+                content.open_clip(content.MJPEG, f"2x4@10={directory}").intervals, (1_000_000,)
+            )
 
 
 class ControlsTest(unittest.TestCase):
@@ -83,7 +92,10 @@ class ControlsTest(unittest.TestCase):
         self.assertEqual(self.units.request(0, 2, GET_CUR, 1, b""), bytes([expected]))
 
     def test_ranges(self):
-        answers = [self.units.request(2, 2, request, 2, b"") for request in (GET_MIN, GET_MAX, GET_RES, GET_DEF)]
+        answers = [
+            self.units.request(2, 2, request, 2, b"")
+            for request in (GET_MIN, GET_MAX, GET_RES, GET_DEF)
+        ]
         self.assertEqual([struct.unpack("<h", answer)[0] for answer in answers], [-64, 64, 1, 0])
         self.assertEqual(self.units.request(2, 2, GET_LEN, 2, b""), b"\2\0")
         self.assertEqual(self.units.request(2, 2, GET_INFO, 1, b""), b"\3")
@@ -149,7 +161,9 @@ class NegotiationTest(unittest.TestCase):
 
     def probe(self, *fields):
         self.negotiation.request(stream.PROBE, SET_CUR, 34, self.wish(*fields))
-        return struct.unpack_from("<HBBI", self.negotiation.request(stream.PROBE, GET_CUR, 34, b""))[1:]
+        return struct.unpack_from(
+            "<HBBI", self.negotiation.request(stream.PROBE, GET_CUR, 34, b"")
+        )[1:]
 
     def test_wishes_are_answered_with_what_there_is(self):
         self.assertEqual(self.probe(2, 2, 700000), (2, 2, 666666))
@@ -183,7 +197,9 @@ class SenderTest(unittest.TestCase):
             with self.subTest(clock):
                 sender, port = self.send([packets(2), packets(32)], clock=clock)
                 payloads = port.payloads
-                self.assertEqual(b"".join(payload[length:] for payload in payloads), CLIPS[1].frames[0])
+                self.assertEqual(
+                    b"".join(payload[length:] for payload in payloads), CLIPS[1].frames[0]
+                )
                 self.assertEqual({payload[0] for payload in payloads}, {length})
                 ends = [bool(payload[1] & stream.END_OF_FRAME) for payload in payloads]
                 self.assertEqual(ends, [False] * (len(ends) - 1) + [True])
@@ -269,7 +285,11 @@ def packets(count):
 
 
 def jpeg(width, height):
-    return b"\xff\xd8\xff\xe0\0\4ab\xff\xc0\0\x0b\x08" + struct.pack(">HH", height, width) + b"\1\1\x11\0\xff\xd9"
+    return (
+        b"\xff\xd8\xff\xe0\0\4ab\xff\xc0\0\x0b\x08"
+        + struct.pack(">HH", height, width)
+        + b"\1\1\x11\0\xff\xd9"
+    )
 
 
 if __name__ == "__main__":

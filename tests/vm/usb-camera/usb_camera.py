@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """A USB camera in user space: Linux's own vhci_hcd and uvcvideo drive it as they would a real one.
 
-It plays files as if it had filmed them, answers controls, and misbehaves on command. Events are told on standard
-output, one a line; commands are read from a FIFO. See README.md. Needs root and the modules vhci-hcd and uvcvideo.
+It plays files as if it had filmed them, answers controls, and misbehaves on command. Events are
+told on standard output, one a line; commands are read from a FIFO. See README.md. Needs root and
+the modules vhci-hcd and uvcvideo.
 """
 
 import argparse
-import errno
 import os
 import select
 import signal
@@ -26,7 +26,7 @@ from descriptors import (
     Formats,
 )
 from stream import DROPPED, ERRONEOUS, TRUNCATED, Dropped, Negotiation, Sender
-from usbip import AttachError, Port, Transfer, free_port, video_nodes
+from usbip import AttachError, Port, PortBusy, Transfer, free_port, video_nodes
 
 
 def main():
@@ -52,6 +52,7 @@ class Camera:
         self.command_text = ""
         self.port = None
         self.plug_at = None
+        self.plug_tries = 0
         self.wanted_port = settings.port
         self.power_on()
 
@@ -107,22 +108,20 @@ class Camera:
             return tell("already-plugged", port=self.port.number)
         try:
             self.port = Port(free_port(wanted))
-        except AttachError as error:
-            return self.plug_later(wanted, error)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise AttachError(f"the kernel refuses the camera: {error.strerror}") from error
+        except PortBusy as error:
             return self.plug_later(wanted, error)
         self.plug_tries = 0
         tell("plugged", port=self.port.number, serial=self.settings.serial)
 
-    plug_tries = 0
-
     def plug_later(self, wanted, error):
         self.plug_tries += 1
-        if self.plug_tries > PLUG_TRIES:
+        if self.plug_tries <= PLUG_TRIES:
+            self.wanted_port, self.plug_at = wanted, time.monotonic() + POLL_SECONDS
+            return
+        if self.commands is None:
             raise AttachError(f"cannot plug the camera in: {error}")
-        self.wanted_port, self.plug_at = wanted, time.monotonic() + POLL_SECONDS
+        self.plug_tries = 0
+        tell("not-plugged", why=str(error).replace(" ", "_"))
 
     def end_connection(self, event):
         """The cable is out, whoever pulled it."""
@@ -171,7 +170,9 @@ class Camera:
         request_type, request, value, index, length = struct.unpack("<BBHHH", transfer.setup)
         try:
             if request_type & TYPE_BITS == CLASS_TYPE:
-                answer = self.class_request(request_type, request, value, index, length, transfer.data)
+                answer = self.class_request(
+                    request_type, request, value, index, length, transfer.data
+                )
             elif request_type & TYPE_BITS == STANDARD_TYPE:
                 answer = self.standard_request(request_type, request, value, index)
             else:
@@ -184,7 +185,9 @@ class Camera:
             self.port.complete(transfer, actual_length=len(transfer.data))
 
     def class_request(self, request_type, request, value, index, length, data):
-        if request_type & RECIPIENT_BITS != TO_INTERFACE or bool(request_type & 0x80) != bool(request & 0x80):
+        if request_type & RECIPIENT_BITS != TO_INTERFACE or bool(request_type & 0x80) != bool(
+            request & 0x80
+        ):
             raise Stall
         entity, interface, selector = index >> 8, index & 0xFF, value >> 8
         if interface == CONTROL_INTERFACE:
@@ -224,7 +227,9 @@ class Camera:
         return b""
 
     def set_interface(self, interface, alternate):
-        settings = {CONTROL_INTERFACE: 1, STREAMING_INTERFACE: self.descriptors.alternates}.get(interface, 0)
+        settings = {CONTROL_INTERFACE: 1, STREAMING_INTERFACE: self.descriptors.alternates}.get(
+            interface, 0
+        )
         if alternate >= settings:
             raise Stall
         if interface == STREAMING_INTERFACE:
@@ -260,7 +265,9 @@ class Camera:
                 try:
                     self.obey(*line.split())
                 except (TypeError, ValueError, KeyError, Stall) as error:
-                    tell("refused", command=line.strip().replace(" ", "_"), why=type(error).__name__)
+                    tell(
+                        "refused", command=line.strip().replace(" ", "_"), why=type(error).__name__
+                    )
 
     def obey(self, command, *arguments):
         handler = {
@@ -298,7 +305,12 @@ class Camera:
         tell("set", **{name: value})
 
     def command_status(self):
-        tell("status", plugged=int(self.port is not None), streaming=int(self.sender.running), **self.units.values)
+        tell(
+            "status",
+            plugged=int(self.port is not None),
+            streaming=int(self.sender.running),
+            **self.units.values,
+        )
 
     def command_quit(self):
         if self.port is not None:
@@ -312,8 +324,14 @@ def tell(event, **details):
 
 def open_clips(settings):
     clips = []
-    for format, described in ((YUYV, settings.yuyv), (MJPEG, settings.mjpeg), (H264, settings.h264)):
-        clips += [open_clip(format, description, settings.parameter_sets) for description in described]
+    for format, described in (
+        (YUYV, settings.yuyv),
+        (MJPEG, settings.mjpeg),
+        (H264, settings.h264),
+    ):
+        clips += [
+            open_clip(format, description, settings.parameter_sets) for description in described
+        ]
     if not clips:
         raise ContentError("nothing to film: give --yuyv, --mjpeg or --h264")
     if len({(clip.format, clip.size) for clip in clips}) < len(clips):
@@ -336,34 +354,55 @@ def open_commands(path):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     clip = "SIZE[@RATE,..]=PATH"
-    parser.add_argument("--yuyv", action="append", default=[], metavar=clip, help="raw frames in one file")
-    parser.add_argument("--mjpeg", action="append", default=[], metavar=clip, help="a directory of .jpg files")
+    parser.add_argument(
+        "--yuyv", action="append", default=[], metavar=clip, help="raw frames in one file"
+    )
+    parser.add_argument(
+        "--mjpeg", action="append", default=[], metavar=clip, help="a directory of .jpg files"
+    )
     parser.add_argument("--h264", action="append", default=[], metavar=clip, help="an Annex B file")
     parser.add_argument(
-        "--parameter-sets", choices=(AS_IN_FILE, AT_START, AT_IDR), default=AS_IN_FILE,
+        "--parameter-sets",
+        choices=(AS_IN_FILE, AT_START, AT_IDR),
+        default=AS_IN_FILE,
         help="SPS and PPS as in the H.264 file, in a stream's first frame alone, or with every IDR picture",
     )
-    parser.add_argument("--commands", metavar="FIFO", help="where commands are read from; made if not there")
-    parser.add_argument("--port", type=int, help="the port of vhci_hcd, 0 to 14; the first free one")
+    parser.add_argument(
+        "--commands", metavar="FIFO", help="where commands are read from; made if not there"
+    )
+    parser.add_argument(
+        "--port", type=int, help="the port of vhci_hcd, 0 to 14; the first free one"
+    )
     parser.add_argument("--unplugged", action="store_true", help="wait for the command `plug`")
     parser.add_argument("--transfer", choices=("iso", "bulk"), default="iso")
-    parser.add_argument("--uvc", choices=("1.1", "1.5"), default="1.1", help="the version in the descriptors")
     parser.add_argument(
-        "--clock", choices=("none", "pts", "scr"), default="pts",
+        "--uvc", choices=("1.1", "1.5"), default="1.1", help="the version in the descriptors"
+    )
+    parser.add_argument(
+        "--clock",
+        choices=("none", "pts", "scr"),
+        default="pts",
         help="what the payload headers say of time: nothing, PTS, or PTS and SCR",
     )
     parser.add_argument("--manufacturer", default="Lenscast")
     parser.add_argument("--product", default="Test Camera")
     parser.add_argument("--serial", default="LC000001")
-    parser.add_argument("--id", default="1d6b:0102", metavar="VENDOR:PRODUCT", help="USB ids in hexadecimal")
+    parser.add_argument(
+        "--id", default="1d6b:0102", metavar="VENDOR:PRODUCT", help="USB ids in hexadecimal"
+    )
     settings = parser.parse_args()
     settings.uvc_version = {"1.1": 0x0110, "1.5": 0x0150}[settings.uvc]
     try:
         settings.vendor, settings.model = (int(part, 16) for part in settings.id.split(":"))
         struct.pack("<HH", settings.vendor, settings.model)
     except (ValueError, struct.error):
-        parser.error(f"--id {settings.id}: two numbers of up to four hexadecimal digits are wanted, like 1d6b:0102")
-    if any(len(text.encode("utf-16-le")) > 252 for text in (settings.manufacturer, settings.product, settings.serial)):
+        parser.error(
+            f"--id {settings.id}: two numbers of up to four hexadecimal digits are wanted, like 1d6b:0102"
+        )
+    if any(
+        len(text.encode("utf-16-le")) > 252
+        for text in (settings.manufacturer, settings.product, settings.serial)
+    ):
         parser.error("a USB string has at most 126 letters")
     return settings
 

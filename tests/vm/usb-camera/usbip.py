@@ -1,9 +1,11 @@
 """A device's side of the USB/IP protocol and the attachment to the kernel's vhci_hcd.
 
-The kernel is handed one end of a socket pair, as if a remote host's device had been imported; it sends transfers
-(USBIP_CMD_SUBMIT) and cancellations (USBIP_CMD_UNLINK) and takes the results. Numbers are big endian.
+The kernel is handed one end of a socket pair, as if a remote host's device had been imported; it
+sends transfers (USBIP_CMD_SUBMIT) and cancellations (USBIP_CMD_UNLINK) and takes the results.
+Numbers are big endian.
 """
 
+import errno
 import glob
 import os
 import socket
@@ -18,9 +20,15 @@ class AttachError(Exception):
     """The kernel does not take the camera, and why."""
 
 
+class PortBusy(AttachError):
+    """The port is in use, maybe only until the kernel has cleared away what was there."""
+
+
 @dataclass(frozen=True)
 class Transfer:
-    """A transfer the host asks for. `packets` are the lengths of an isochronous transfer's packets, else None."""
+    """A transfer the host asks for. `packets` are the lengths of an isochronous transfer's packets,
+    else None.
+    """
 
     sequence: int
     endpoint: int
@@ -49,9 +57,11 @@ class Port:
         try:
             device = 1 << 16 | 2  # bus and device number on the pretended other host; any will do
             write_sysfs("attach", f"{number} {theirs.fileno()} {device} {HIGH_SPEED}")
-        except OSError:
+        except OSError as error:
             ours.close()
-            raise
+            if error.errno == errno.EBUSY:
+                raise PortBusy(f"port {number} is busy") from error
+            raise AttachError(f"the kernel refuses the camera: {error.strerror}") from error
         finally:
             theirs.close()
         self.socket = ours
@@ -60,7 +70,9 @@ class Port:
         return self.socket.fileno()
 
     def receive(self):
-        """Reads once and returns the messages that are complete, or None when the kernel has let go."""
+        """Reads once and returns the messages that are complete, or None when the kernel has let
+        go.
+        """
         try:
             data = self.socket.recv(1 << 18)
         except ConnectionError:
@@ -100,10 +112,14 @@ class Port:
     def complete(self, transfer, data=(), status=0, actual_length=None):
         """Ends a transfer; `data` are the parts of what an IN transfer returns."""
         length = sum(map(len, data)) if actual_length is None else actual_length
-        self.send([RESULT.pack(RET_SUBMIT, transfer.sequence, 0, 0, 0, status, length, 0, 0, 0), *data])
+        self.send(
+            [RESULT.pack(RET_SUBMIT, transfer.sequence, 0, 0, 0, status, length, 0, 0, 0), *data]
+        )
 
     def complete_packets(self, transfer, data, lengths):
-        """Ends an isochronous transfer; `lengths` of its packets are filled, one after the other, by `data`."""
+        """Ends an isochronous transfer; `lengths` of its packets are filled, one after the other,
+        by `data`.
+        """
         count = len(transfer.packets)
         header = RESULT.pack(RET_SUBMIT, transfer.sequence, 0, 0, 0, 0, sum(lengths), 0, count, 0)
         described, offset = [], 0
@@ -118,7 +134,9 @@ class Port:
         self.send([RESULT.pack(RET_UNLINK, unlink.sequence, 0, 0, 0, status, 0, 0, 0, 0)])
 
     def send(self, parts):
-        """Sends all parts; the kernel always reads, so this does not wait for anything the camera does."""
+        """Sends all parts; the kernel always reads, so this does not wait for anything the camera
+        does.
+        """
         try:
             for start in range(0, len(parts), PARTS_AT_ONCE):
                 block = parts[start : start + PARTS_AT_ONCE]
@@ -141,12 +159,14 @@ class Port:
 
 
 def free_port(wanted=None):
-    """The number of a free high-speed port, `wanted` if it is free. Raises AttachError if there is none."""
+    """The number of a free high-speed port, `wanted` if it is free. Raises AttachError if there is
+    none.
+    """
     for line in read_status():
         hub, number, state = line[:3]
         if hub == "hs" and int(state) == PORT_FREE and wanted in (None, int(number)):
             return int(number)
-    raise AttachError("no free high-speed port" if wanted is None else f"port {wanted} is not free")
+    raise PortBusy("no free high-speed port" if wanted is None else f"port {wanted} is not free")
 
 
 def read_status():
@@ -161,7 +181,10 @@ def video_nodes(port):
     """The video device nodes that the kernel's driver made for the device on a port, in order."""
     pattern = f"{VHCI}/usb*/*-{port + 1}/*/video4linux/video*"
     nodes = [f"/dev/{os.path.basename(path)}" for path in glob.glob(pattern)]
-    return sorted((node for node in nodes if os.path.exists(node)), key=lambda node: int(node[len("/dev/video") :]))
+    return sorted(
+        (node for node in nodes if os.path.exists(node)),
+        key=lambda node: int(node[len("/dev/video") :]),
+    )
 
 
 def write_sysfs(attribute, text):
@@ -176,8 +199,8 @@ CMD_SUBMIT, CMD_UNLINK, RET_SUBMIT, RET_UNLINK = 1, 2, 3, 4
 DIRECTION_IN = 1
 NOT_ISOCHRONOUS = 0xFFFF_FFFF
 CONNECTION_RESET = -104
-# command, sequence, device, direction, endpoint; flags (or the cancelled sequence), length, start frame, packets,
-# interval, setup
+# command, sequence, device, direction, endpoint; flags (or the cancelled sequence), length, start
+# frame, packets, interval, setup
 HEADER = struct.Struct(">IIIIIIiIII8s")
 # the same five; status, actual length, start frame, packets, errors, padding
 RESULT = struct.Struct(">IIIIIiiIII8x")
