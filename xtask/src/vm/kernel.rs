@@ -125,12 +125,11 @@ fn unpack(kernel: &Kernel, packages: &Path) -> anyhow::Result<()> {
     }
     // The build would make type information from it with pahole, which few have.
     remove_file_if_there(&kernel.headers().join("vmlinux"))?;
-    // Its one absolute path: the packages are not where they think.
+    // Its one absolute path, made relative: the packages are not where they think.
     let makefile = kernel.headers().join("Makefile");
     let text = fs::read_to_string(&makefile)
         .with_context(|| format!("cannot read {}", makefile.display()))?;
-    let sources = format!("{}/usr/src/", kernel.tree().display());
-    fs::write(&makefile, text.replace("/usr/src/", &sources))?;
+    fs::write(&makefile, text.replace("/usr/src/", "$(dir $(lastword $(MAKEFILE_LIST)))../"))?;
     Ok(())
 }
 
@@ -181,6 +180,11 @@ fn build_modules(workspace: &Workspace, kernel: &Kernel) -> anyhow::Result<bool>
     for entry in fs::read_dir(&sources).with_context(|| sources.display().to_string())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_owned();
+        let is_source =
+            path.extension().is_some_and(|extension| extension == "c" || extension == "h");
+        if !is_source && name != "Kbuild" {
+            continue;
+        }
         let mut text = fs::read(&path)?;
         if name == "Kbuild" {
             text.extend_from_slice(b"obj-m += v4l2-mem2mem.o\n");
