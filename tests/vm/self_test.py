@@ -253,9 +253,12 @@ def test_ffmpeg():
         types = [unit[0] & 31 for unit in file.read().split(b"\0\0\0\1")[1:]]
     pictures_seen = [kind for kind in types if kind in (1, 5)]
     check("FFmpeg encodes", len(pictures_seen) == COUNT, said)
-    check("FFmpeg forces a key picture", pictures_seen[7:8] == [5], str(types))
+    # It is the next to be encoded: some may have been queued before the control was set.
+    keys = [index for index, kind in enumerate(pictures_seen) if kind == 5]
+    check("FFmpeg forces a key picture", len(keys) == 2 and 1 <= keys[1] <= 7, str(types))
+    key = keys[-1] if keys else 0
     check("FFmpeg's key picture is its input",
-          decode(WORK + "ffmpeg.h264")[7 * len(frames[7]):8 * len(frames[7])] == frames[7])
+          decode(WORK + "ffmpeg.h264")[key * len(frames[key]):][:len(frames[key])] == frames[key])
 
 
 def test_parameter_sets():
