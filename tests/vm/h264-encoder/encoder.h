@@ -4,7 +4,8 @@
  * misbehave.
  *
  *   device.c     module, device node, open and close
- *   formats.c    formats, sizes, crop, frame interval
+ *   ioctls.c     crop, frame interval, commands, events
+ *   formats.c    formats and sizes
  *   controls.c   controls
  *   streaming.c  buffers and the encoding itself     ──▶ picture.c ──▶ bits.c
  */
@@ -115,9 +116,23 @@ static inline struct context *context_of(struct file *file)
 	return container_of(file->private_data, struct context, fh);
 }
 
-/* formats.c */
+/* ioctls.c */
 extern const struct v4l2_ioctl_ops encoder_ioctls;
+
+/* formats.c */
+#define MIN_SIDE 32
 void init_formats(struct context *context);
+int enum_raw(struct file *file, void *priv, struct v4l2_fmtdesc *f);
+int get_raw(struct file *file, void *priv, struct v4l2_format *f);
+int try_raw(struct file *file, void *priv, struct v4l2_format *f);
+int set_raw(struct file *file, void *priv, struct v4l2_format *f);
+int enum_coded(struct file *file, void *priv, struct v4l2_fmtdesc *f);
+int get_coded(struct file *file, void *priv, struct v4l2_format *f);
+int try_coded(struct file *file, void *priv, struct v4l2_format *f);
+int set_coded(struct file *file, void *priv, struct v4l2_format *f);
+int enum_sizes(struct file *file, void *priv, struct v4l2_frmsizeenum *sizes);
+/* Of an IDR picture whose samples all have to be escaped. */
+unsigned int coded_size(const struct context *context);
 unsigned int raw_planes(const struct context *context);
 unsigned int raw_plane_size(const struct context *context, unsigned int plane);
 /* @planes: where the memory of each plane begins */
