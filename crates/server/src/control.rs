@@ -1,7 +1,8 @@
 //! What each request is answered with: policy, between the protocol core and the streams.
 //!
-//! One [`Control`] per connection. A request may wait for a stream (DESCRIBE, PLAY); dropping the
-//! future takes the request back, and nothing is left behind.
+//! One [`Control`] per connection. A request may wait for a stream (DESCRIBE, PLAY, and SETUP that
+//! plays at once); dropping the future takes the request back, and nothing is left behind but the
+//! session of such a SETUP, which expires as any other.
 
 use std::{net::SocketAddr, sync::Arc};
 

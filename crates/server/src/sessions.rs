@@ -305,14 +305,16 @@ impl Table {
     /// A datagram from an address nobody named: behind address translation a client's packets come
     /// from another port than it said. If there is exactly one session of that host which it can
     /// be from, that session's packets go there from now on. A translator may also choose anew
-    /// later: a client is then known by the name that its reports bear, which is a random number
-    /// nobody else is told (RFC 3550 section 8).
+    /// later: a client is then known by the name that its reports bear, if that is a random number
+    /// which nobody else is told (RFC 3550 section 8).
     fn latch(&mut self, from: SocketAddr, port: Port, payload: &[u8]) -> Owners {
         let reporter = rtcp::sender_of(payload).filter(|_| port == Port::Rtcp);
         let candidates = self.sessions.iter_mut().filter_map(|(id, session)| {
-            // Everybody is told the name of the stream, which aiortsp 1.4 takes for its own.
+            // Everybody is told the name of the stream, which aiortsp 1.4 takes for its own, and
+            // FFmpeg the next number.
+            let stream = session.mount.identity().ssrc;
             let name = session.report.as_ref().map(|report| report.reporter);
-            let name = name.filter(|name| *name != session.mount.identity().ssrc);
+            let name = name.filter(|name| name.0.wrapping_sub(stream.0) > 1);
             let is_known = name.is_some() && name == reporter;
             let Link::Udp(link) = &mut session.link else { return None };
             let mut named = link.destination(port).peer();
@@ -321,7 +323,12 @@ impl Table {
             (named == from && may_be).then_some((*id, link, is_known))
         });
         let (known, possible): (Vec<_>, Vec<_>) = candidates.partition(|(_, _, known)| *known);
-        let candidates = if known.is_empty() { possible } else { known };
+        // It may be the known one, or one never heard: then it is nobody's.
+        let candidates = match (known.is_empty(), possible.is_empty()) {
+            (false, false) => return Owners::new(),
+            (false, true) => known,
+            (true, _) => possible,
+        };
         let Ok([(id, link, _)]) = <[_; 1]>::try_from(candidates) else { return Owners::new() };
         let before = link.addresses();
         link.follow(port, from);

@@ -71,6 +71,7 @@ impl Control {
         // The client may have changed its mind on another connection meanwhile.
         let mut table = self.shared.sessions.lock();
         let session = table.session(id, user).ok_or_else(no_such_session)?;
+        self.check_link(session)?;
         let play = session.machine.play(track)?;
         // Somebody else may have started it meanwhile, at another picture.
         let joined = joined.filter(|_| play == Play::Start);
@@ -97,12 +98,13 @@ impl Control {
             let session = table.session(id, user).ok_or_else(no_such_session)?;
             Arc::clone(&session.mount)
         };
-        if let Ok((cursor, first)) = self.join(&mount).await {
-            let mut table = self.shared.sessions.lock();
-            let session = table.session(id, user).ok_or_else(no_such_session)?;
-            if session.machine.play(None)? == Play::Start {
-                answer.then = start(session, cursor, first);
-            }
+        let Ok((cursor, first)) = self.join(&mount).await else { return Ok(answer) };
+        // The client may have changed its mind on another connection meanwhile.
+        let mut table = self.shared.sessions.lock();
+        let session = table.session(id, user).ok_or_else(no_such_session)?;
+        self.check_link(session)?;
+        if let Ok(Play::Start) = session.machine.play(None) {
+            answer.then = start(session, cursor, first);
         }
         Ok(answer)
     }

@@ -90,13 +90,14 @@ impl UdpLink {
         }
     }
 
-    /// Moves `port` to where it was heard from.
+    /// Moves `port` to where it was heard from. What was heard at the port it named before stays
+    /// true.
     pub(super) fn follow(&mut self, port: Port, from: SocketAddr) {
         self.destination(port).rebind(from.port());
         match port {
-            Port::Rtp => self.heard.rtp = Some(Origin::Translated),
-            Port::Rtcp => self.heard.rtcp = Some(Origin::Translated),
-        }
+            Port::Rtp => self.heard.rtp.get_or_insert(Origin::Translated),
+            Port::Rtcp => self.heard.rtcp.get_or_insert(Origin::Translated),
+        };
     }
 
     /// Counts an ICMP error about the RTP port. True when there were so many, over so long, that

@@ -479,11 +479,32 @@ async fn clients_behind_one_translator_are_known_again_by_the_names_of_their_rep
     report("192.0.2.7:40001", own, 5);
     report("192.0.2.7:40007", own, 6);
     assert_eq!((house.touched(one), house.touched(other)), (5, 2));
+    let next = Ssrc(own.0.wrapping_add(1));
+    report("192.0.2.7:40001", next, 6);
+    report("192.0.2.7:40007", next, 7);
+    assert_eq!((house.touched(one), house.touched(other)), (6, 2));
+    // Its RTCP was heard at the port it named: its RTP is where it said.
+    house.hear("192.0.2.7:40011", Port::Rtp, 7);
+    assert_eq!((house.touched(one), house.ports(one).0), (6, 5000));
     // Two by the same name are nobody in particular.
-    report("192.0.2.7:40001", Ssrc(12), 7);
-    report("192.0.2.7:40009", Ssrc(12), 8);
-    assert_eq!((house.touched(one), house.touched(other)), (7, 2));
+    report("192.0.2.7:40001", Ssrc(12), 8);
+    report("192.0.2.7:40009", Ssrc(12), 9);
+    assert_eq!((house.touched(one), house.touched(other)), (8, 2));
     assert_eq!((house.ports(one), house.ports(other)), ((5000, 40_001), (5002, 40_003)));
+    house.assert_tidy();
+}
+
+#[tokio::test]
+async fn a_report_that_may_be_of_a_client_never_heard_moves_nobody() {
+    let house = House::new();
+    let own = house.stream.mount.identity().ssrc;
+    let known = house.udp("192.0.2.7:5000", "192.0.2.7:5001");
+    let report = report_of(Ssrc(11), own, 0);
+    house.sessions.datagram(address("192.0.2.7:5001"), Port::Rtcp, &report, house.at(1));
+    let unheard = house.udp("192.0.2.7:5002", "192.0.2.7:5003");
+    house.sessions.datagram(address("192.0.2.7:40001"), Port::Rtcp, &report, house.at(2));
+    assert_eq!((house.ports(known), house.ports(unheard)), ((5000, 5001), (5002, 5003)));
+    assert_eq!(house.touched(known), 1);
     house.assert_tidy();
 }
 
