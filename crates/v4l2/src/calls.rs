@@ -1,27 +1,34 @@
-//! The calls that reach a device, as a seam: the kernel's own, or a library's that stands before
-//! it, or a test's that answers in the kernel's place.
+//! The calls that reach a device, as a seam: the kernel's own, or another's who answers in its place.
+//!
+//! The seam is not public: whoever answers must keep the kernel's promises about memory, and safe
+//! code outside of this crate cannot be held to that.
 
 use std::{
     fmt, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
+
+use rustix::io::Errno;
 
 use crate::{
     sys::Mapping,
     uapi::{
         self,
         control::{v4l2_ext_control, v4l2_query_ext_ctrl, v4l2_querymenu},
-        dma_heap_allocation_data, v4l2_buffer, v4l2_capability, v4l2_encoder_cmd, v4l2_event,
-        v4l2_event_subscription, v4l2_exportbuffer, v4l2_fmtdesc, v4l2_format, v4l2_frmivalenum,
-        v4l2_frmsizeenum, v4l2_plane, v4l2_requestbuffers, v4l2_selection, v4l2_streamparm,
+        v4l2_buffer, v4l2_capability, v4l2_encoder_cmd, v4l2_event, v4l2_event_subscription,
+        v4l2_exportbuffer, v4l2_fmtdesc, v4l2_format, v4l2_frmivalenum, v4l2_frmsizeenum,
+        v4l2_plane, v4l2_requestbuffers, v4l2_selection, v4l2_streamparm,
     },
 };
 
 /// Open, close, ioctl, mmap and poll, of whoever answers for a device.
-pub trait Calls: Send + Sync {
+pub(crate) trait Calls: Send + Sync {
     /// Opens a device for reading and writing, without blocking.
     ///
     /// # Errors
@@ -98,8 +105,7 @@ pub struct Readiness {
 /// Addresses within that memory are set by whoever makes the call, from the slices beside it: no
 /// request made here can make the kernel write elsewhere.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Request<'a> {
+pub(crate) enum Request<'a> {
     /// VIDIOC_QUERYCAP.
     QueryCapabilities(&'a mut v4l2_capability),
     /// VIDIOC_ENUM_FMT.
@@ -118,8 +124,6 @@ pub enum Request<'a> {
     GetParameters(&'a mut v4l2_streamparm),
     /// VIDIOC_S_PARM.
     SetParameters(&'a mut v4l2_streamparm),
-    /// VIDIOC_G_SELECTION.
-    GetSelection(&'a mut v4l2_selection),
     /// VIDIOC_S_SELECTION.
     SetSelection(&'a mut v4l2_selection),
     /// VIDIOC_QUERY_EXT_CTRL.
@@ -131,7 +135,7 @@ pub enum Request<'a> {
     /// VIDIOC_S_EXT_CTRLS of one control, whose value is in it or in the payload.
     SetControl(&'a mut v4l2_ext_control, Option<&'a mut [u8]>),
     /// VIDIOC_REQBUFS.
-    RequestBuffers(&'a mut v4l2_requestbuffers),
+    AllocateBuffers(&'a mut v4l2_requestbuffers),
     /// VIDIOC_QUERYBUF. The planes are empty for single-planar types.
     QueryBuffer(&'a mut v4l2_buffer, &'a mut [v4l2_plane]),
     /// VIDIOC_QBUF. The planes are empty for single-planar types.
@@ -150,18 +154,16 @@ pub enum Request<'a> {
     SubscribeEvent(&'a mut v4l2_event_subscription),
     /// VIDIOC_DQEVENT.
     DequeueEvent(&'a mut v4l2_event),
-    /// DMA_HEAP_IOCTL_ALLOC; the file descriptor goes where it belongs to somebody.
-    AllocateDma(&'a mut dma_heap_allocation_data, &'a mut Option<OwnedFd>),
 }
 
 impl Request<'_> {
     /// The kernel's name, for errors and logs.
-    pub const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         self.id().0
     }
 
     /// The kernel's number.
-    pub const fn number(&self) -> u32 {
+    pub(crate) const fn number(&self) -> u32 {
         self.id().1
     }
 
@@ -178,13 +180,12 @@ impl Request<'_> {
             Self::TryFormat(_) => ("VIDIOC_TRY_FMT", uapi::VIDIOC_TRY_FMT),
             Self::GetParameters(_) => ("VIDIOC_G_PARM", uapi::VIDIOC_G_PARM),
             Self::SetParameters(_) => ("VIDIOC_S_PARM", uapi::VIDIOC_S_PARM),
-            Self::GetSelection(_) => ("VIDIOC_G_SELECTION", uapi::VIDIOC_G_SELECTION),
             Self::SetSelection(_) => ("VIDIOC_S_SELECTION", uapi::VIDIOC_S_SELECTION),
             Self::QueryControl(_) => ("VIDIOC_QUERY_EXT_CTRL", uapi::VIDIOC_QUERY_EXT_CTRL),
             Self::QueryMenu(_) => ("VIDIOC_QUERYMENU", uapi::VIDIOC_QUERYMENU),
             Self::GetControl(..) => ("VIDIOC_G_EXT_CTRLS", uapi::VIDIOC_G_EXT_CTRLS),
             Self::SetControl(..) => ("VIDIOC_S_EXT_CTRLS", uapi::VIDIOC_S_EXT_CTRLS),
-            Self::RequestBuffers(_) => ("VIDIOC_REQBUFS", uapi::VIDIOC_REQBUFS),
+            Self::AllocateBuffers(_) => ("VIDIOC_REQBUFS", uapi::VIDIOC_REQBUFS),
             Self::QueryBuffer(..) => ("VIDIOC_QUERYBUF", uapi::VIDIOC_QUERYBUF),
             Self::QueueBuffer(..) => ("VIDIOC_QBUF", uapi::VIDIOC_QBUF),
             Self::DequeueBuffer(..) => ("VIDIOC_DQBUF", uapi::VIDIOC_DQBUF),
@@ -194,7 +195,6 @@ impl Request<'_> {
             Self::EncoderCommand(_) => ("VIDIOC_ENCODER_CMD", uapi::VIDIOC_ENCODER_CMD),
             Self::SubscribeEvent(_) => ("VIDIOC_SUBSCRIBE_EVENT", uapi::VIDIOC_SUBSCRIBE_EVENT),
             Self::DequeueEvent(_) => ("VIDIOC_DQEVENT", uapi::VIDIOC_DQEVENT),
-            Self::AllocateDma(..) => ("DMA_HEAP_IOCTL_ALLOC", uapi::DMA_HEAP_IOCTL_ALLOC),
         }
     }
 }
@@ -203,13 +203,29 @@ impl Request<'_> {
 pub(crate) struct Node {
     // Taken by `drop` alone.
     fd: Option<OwnedFd>,
+    /// A bit for each buffer type that has a queue.
+    queues: AtomicU32,
     calls: Arc<dyn Calls>,
 }
 
 impl Node {
     pub(crate) fn open(path: &Path, calls: Arc<dyn Calls>) -> io::Result<Self> {
         let fd = calls.open(path)?;
-        Ok(Self { fd: Some(fd), calls })
+        Ok(Self { fd: Some(fd), queues: AtomicU32::new(0), calls })
+    }
+
+    /// Notes that there is a queue of buffers of `kind`, V4L2_BUF_TYPE_*; EBUSY when there is one.
+    pub(crate) fn take_queue(&self, kind: u32) -> io::Result<()> {
+        let bit = 1 << kind;
+        match self.queues.fetch_or(bit, Ordering::Relaxed) & bit {
+            0 => Ok(()),
+            _ => Err(Errno::BUSY.into()),
+        }
+    }
+
+    /// Notes that there is none any more.
+    pub(crate) fn leave_queue(&self, kind: u32) {
+        self.queues.fetch_and(!(1 << kind), Ordering::Relaxed);
     }
 
     pub(crate) fn ioctl(&self, request: Request<'_>) -> io::Result<()> {

@@ -153,11 +153,7 @@ impl Device {
     }
 
     /// Opens a node by the calls of another than the kernel.
-    ///
-    /// # Errors
-    ///
-    /// As [`Device::open`].
-    pub fn open_by(path: &Path, calls: Arc<dyn Calls>) -> Result<Self, Error> {
+    pub(crate) fn open_by(path: &Path, calls: Arc<dyn Calls>) -> Result<Self, Error> {
         let failed =
             |doing: &str, error| Error { device: path.to_owned(), doing: doing.to_owned(), error };
         let node = Node::open(path, calls).map_err(|error| failed("open", error))?;
@@ -297,8 +293,8 @@ impl Device {
         Ok(read_format(queue, &raw))
     }
 
-    /// Sets the frame interval of `queue`; returns what the driver made of it, `None` when it has
-    /// none to set. To be called after [`Device::set_format`], which may change it.
+    /// Sets the frame interval of `queue`; returns the one that holds then, `None` when the driver
+    /// tells none. To be called after [`Device::set_format`], which may change it.
     ///
     /// # Errors
     ///

@@ -4,11 +4,11 @@
 //! memory-to-memory encoders need it: single- and multi-planar queues, the driver's memory mapped
 //! and other devices' memory imported (DMABUF), controls, events, selections, encoder commands.
 //!
-//! Everything unsafe is in the module `sys`. Which calls reach a device is a seam ([`calls`]): the
-//! kernel's own, unless a test or a library answers in its place. Nothing here decides anything:
-//! which format, which encoder, what to do when a camera is gone is for those above.
+//! Everything unsafe is in the module `sys`. Which calls reach a device is a seam within the crate.
+//! Nothing here decides anything: which format, which encoder, what to do when a camera is gone is
+//! for those above.
 
-pub mod calls;
+mod calls;
 pub mod control;
 pub mod device;
 pub mod error;
@@ -24,5 +24,4 @@ pub use self::{
     error::{Error, Trouble},
     format::{Format, FormatDescription, Interval, Intervals, PixelFormat, Size, Sizes},
     queue::{Content, Dequeued, Memory, Next, Queue},
-    sys::Mapping,
 };

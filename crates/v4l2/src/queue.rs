@@ -193,9 +193,12 @@ impl Queue {
     ///
     /// # Panics
     ///
-    /// When there is no such buffer, or the driver has it already.
+    /// When there is no such buffer, or the driver has it already, or of shared memory not every
+    /// plane is given.
     pub fn enqueue(&mut self, index: usize, content: Content<'_>) -> Result<(), Error> {
         assert!(!self.slots[index].is_queued, "buffer {index} is queued already");
+        let is_shared = self.memory == Memory::Shared;
+        assert!(!is_shared || content.shared.len() == self.planes, "{} planes", self.planes);
         let (mut raw, mut planes) = self.raw(index);
         // Times before the epoch or beyond its end have nobody sent.
         raw.timestamp = timeval {
@@ -285,7 +288,6 @@ impl Queue {
     ///
     /// When there is no such buffer.
     pub fn export(&mut self, index: usize, plane: usize) -> Result<OwnedFd, Error> {
-        self.slots[index].is_exported = true;
         let mut raw = v4l2_exportbuffer::new_zeroed();
         raw.r#type = self.kind.buffer_type();
         raw.index = index as u32;
@@ -293,6 +295,7 @@ impl Queue {
         let mut exported = None;
         let asked = self.device.node().ioctl(Request::ExportBuffer(&mut raw, &mut exported));
         self.device.done(asked, || format!("VIDIOC_EXPBUF {} {index}", self.kind))?;
+        self.slots[index].is_exported = true;
         let nothing = || std::io::Error::other("no file descriptor came");
         exported.ok_or_else(|| self.device.error("VIDIOC_EXPBUF".to_owned(), nothing()))
     }
@@ -331,16 +334,34 @@ impl Queue {
         count: u32,
     ) -> Result<Self, Error> {
         let planes = device.format(kind)?.planes.len().clamp(1, VIDEO_MAX_PLANES);
+        // Two would have the same buffers, and each take those the other gave to the driver for its
+        // own.
+        let taken = device.node().take_queue(kind.buffer_type());
+        device.done(taken, || format!("a second queue for {kind}"))?;
+        let queue = Self {
+            device: device.clone(),
+            kind,
+            memory,
+            planes,
+            slots: Vec::new(),
+            is_streaming: false,
+        };
+        queue.fill(count)
+    }
+
+    fn fill(mut self, count: u32) -> Result<Self, Error> {
+        let Self { device, kind, memory, .. } = &self;
+        let (kind, memory) = (*kind, *memory);
         let mut raw = request_buffers(kind, memory, count);
-        let asked = device.node().ioctl(Request::RequestBuffers(&mut raw));
+        let asked = device.node().ioctl(Request::AllocateBuffers(&mut raw));
         device.done(asked, || format!("VIDIOC_REQBUFS {kind} {count} {memory:?}"))?;
         if raw.count == 0 {
             let none = std::io::Error::other("the driver gave no buffers");
             return Err(device.error(format!("VIDIOC_REQBUFS {kind} {count}"), none));
         }
         let slot = || Slot { is_queued: false, is_exported: false, mappings: Vec::new() };
-        let slots = (0..raw.count).map(|_| slot()).collect();
-        Ok(Self { device: device.clone(), kind, memory, planes, slots, is_streaming: false })
+        self.slots = (0..raw.count).map(|_| slot()).collect();
+        Ok(self)
     }
 
     fn map(&self, index: usize) -> Result<Vec<Mapping>, Error> {
@@ -393,7 +414,8 @@ impl Drop for Queue {
         // Buffers that are mapped cannot be given up.
         self.slots.clear();
         let mut raw = request_buffers(self.kind, self.memory, 0);
-        let _ = self.device.node().ioctl(Request::RequestBuffers(&mut raw));
+        let _ = self.device.node().ioctl(Request::AllocateBuffers(&mut raw));
+        self.device.node().leave_queue(self.kind.buffer_type());
     }
 }
 

@@ -52,15 +52,13 @@ impl Calls for Kernel {
             Request::GetParameters(value) | Request::SetParameters(value) => {
                 call(device, number, value)
             }
-            Request::GetSelection(value) | Request::SetSelection(value) => {
-                call(device, number, value)
-            }
+            Request::SetSelection(value) => call(device, number, value),
             Request::QueryControl(value) => call(device, number, value),
             Request::QueryMenu(value) => call(device, number, value),
             Request::GetControl(control, payload) | Request::SetControl(control, payload) => {
                 control_call(device, number, control, payload)
             }
-            Request::RequestBuffers(value) => call(device, number, value),
+            Request::AllocateBuffers(value) => call(device, number, value),
             Request::QueryBuffer(buffer, planes)
             | Request::QueueBuffer(buffer, planes)
             | Request::DequeueBuffer(buffer, planes) => buffer_call(device, number, buffer, planes),
@@ -76,12 +74,6 @@ impl Calls for Kernel {
             Request::EncoderCommand(value) => call(device, number, value),
             Request::SubscribeEvent(value) => call(device, number, value),
             Request::DequeueEvent(value) => call(device, number, value),
-            Request::AllocateDma(value, allocated) => {
-                value.fd_flags = (OFlags::RDWR | OFlags::CLOEXEC).bits();
-                call(device, number, value)?;
-                *allocated = Some(own(value.fd as i32));
-                Ok(())
-            }
         }
     }
 
@@ -103,9 +95,9 @@ impl Calls for Kernel {
             PollFd::from_borrowed_fd(waker, waker_events),
         ];
         let watched = if wake.is_some() { &mut fds[..] } else { &mut fds[..1] };
-        let deadline = Instant::now() + timeout;
+        let begin = Instant::now();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = timeout.saturating_sub(begin.elapsed());
             let left = Timespec::try_from(left).map_err(io::Error::other)?;
             match poll(watched, Some(&left)) {
                 Err(Errno::INTR) => {}
@@ -120,7 +112,7 @@ impl Calls for Kernel {
             event: of_device.contains(PollFlags::PRI),
             error: of_device.contains(PollFlags::ERR),
             gone: of_device.contains(PollFlags::HUP),
-            woken: wake.is_some() && of_waker.contains(PollFlags::IN),
+            woken: wake.is_some() && !of_waker.is_empty(),
         })
     }
 }
@@ -131,7 +123,7 @@ fn call<T>(device: BorrowedFd<'_>, number: u32, value: &mut T) -> io::Result<()>
     loop {
         let request = Pointed { number, value: ptr::from_mut(value).cast() };
         // SAFETY: the number was made of the type that `value` points to, which is as the kernel
-        // lays it out (tests/layout.rs): the kernel reads and writes within `value`, and all bits
+        // lays it out (tests/layout): the kernel reads and writes within `value`, and all bits
         // that it may write are valid for it. Where the structure has an address in it, the caller
         // set it to memory that lives until this returns.
         match unsafe { ioctl(device, request) } {
@@ -224,7 +216,7 @@ unsafe impl Ioctl for Pointed {
 ///
 /// Devices write into it whenever the buffer is queued. Whoever owns it gives out its bytes only
 /// while it is not.
-pub struct Mapping {
+pub(crate) struct Mapping {
     start: NonNull<u8>,
     length: usize,
 }
@@ -240,7 +232,7 @@ impl Mapping {
     /// # Errors
     ///
     /// As mmap(2).
-    pub fn new(file: BorrowedFd<'_>, length: usize, offset: u32) -> io::Result<Self> {
+    pub(crate) fn new(file: BorrowedFd<'_>, length: usize, offset: u32) -> io::Result<Self> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses a place where nothing else is.
         let start = unsafe {

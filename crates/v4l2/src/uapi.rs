@@ -3,7 +3,7 @@
 //! Names, fields and order are the kernel's, so that its documentation (Linux Media Infrastructure
 //! userspace API, part I) applies word by word. Where the C header has a union, there is the memory
 //! it takes, and a method for each reading of it. On 32-bit systems it is the layout with 64-bit
-//! times, which Linux has had since 5.6. `tests/layout.rs` holds all of it against a C compiler.
+//! times, which Linux has had since 5.6. `tests/layout` holds all of it against a C compiler.
 //!
 //! Plain memory only: nothing here calls anything.
 

@@ -2,8 +2,8 @@
 //!
 //! What was asked for in so many words is kept to; what was not is chosen so that the picture moves
 //! fluently at a usual size with the least work: H.264 from the camera needs no encoder, 4:2:0 no
-//! conversion, 4:2:2 a conversion, JPEG a decoder. A format that is less work but slower loses: over
-//! USB 2 many a camera gives raw pictures of a usual size ten times a second, and JPEG thirty times.
+//! conversion, 4:2:2 a conversion. A format that is less work but slower loses: over USB 2 many a
+//! camera gives raw pictures of a usual size only ten times a second.
 //!
 //! Pure: it is told what is offered.
 
@@ -236,7 +236,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// One line for the log: `MJPG 1280x720 at 30 fps; YUYV 1280x720 at 10 fps would be slower`.
+/// One line for the log: `UYVY 1280x720 at 30 fps; YUYV 1280x720 at 10 fps would be slower`.
 impl fmt::Display for Reasoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.choice)?;
@@ -265,9 +265,9 @@ fn list(formats: &[PixelFormat]) -> String {
     formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Formats that can be used, the least work first: nothing to do; to encode; to convert and encode;
-/// to decode and encode.
-const KNOWN: [PixelFormat; 9] = [
+/// Formats that can be used, the least work first: nothing to do; to encode; to convert and encode.
+/// Those of JPEG are not among them: nothing here decodes it yet.
+const KNOWN: [PixelFormat; 7] = [
     PixelFormat::H264,
     PixelFormat::NV12,
     PixelFormat::YUV420,
@@ -275,8 +275,6 @@ const KNOWN: [PixelFormat; 9] = [
     PixelFormat::YUV420M,
     PixelFormat::YUYV,
     PixelFormat::UYVY,
-    PixelFormat::MJPEG,
-    PixelFormat::JPEG,
 ];
 /// What is taken when nobody says: what one core of a small computer can still encode, and nearly
 /// every camera has.
@@ -305,10 +303,10 @@ mod tests {
         Offer { pixel_format, sizes: Some(Sizes::Discrete(sizes.to_vec())) }
     }
 
-    /// A usual USB 2 camera: raw pictures are slow where they are large.
+    /// As a usual USB 2 camera, in which the first format is slow where it is large.
     fn webcam() -> [Offer; 2] {
         let sizes = [VGA, HD, FULL];
-        [offer(PixelFormat::YUYV, &sizes), offer(PixelFormat::MJPEG, &sizes)]
+        [offer(PixelFormat::YUYV, &sizes), offer(PixelFormat::UYVY, &sizes)]
     }
 
     fn of_webcam(format: PixelFormat, size: Size) -> Option<Intervals> {
@@ -329,7 +327,7 @@ mod tests {
         let reasoned = choose(&webcam(), &nothing, of_webcam).unwrap();
         assert_eq!(
             reasoned.to_string(),
-            "MJPG 1280x720 at 30 fps; YUYV 640x480 at 30 fps would be a less usual size"
+            "UYVY 1280x720 at 30 fps; YUYV 640x480 at 30 fps would be a less usual size"
         );
         let small = Wanted { size: Some(VGA), ..nothing };
         assert_eq!(chosen(&webcam(), &small), "YUYV 640x480 at 30 fps");
@@ -341,8 +339,8 @@ mod tests {
 
     #[test]
     fn h264_from_the_camera_needs_no_work() {
-        let [raw, jpeg] = webcam();
-        let offers = [raw, jpeg, offer(PixelFormat::H264, &[HD, FULL])];
+        let [slow, fast] = webcam();
+        let offers = [slow, fast, offer(PixelFormat::H264, &[HD, FULL])];
         assert_eq!(chosen(&offers, &Wanted::default()), "H264 1280x720 at 30 fps");
         let full = Wanted { size: Some(FULL), ..Wanted::default() };
         assert_eq!(chosen(&offers, &full), "H264 1920x1080 at 30 fps");
@@ -355,8 +353,8 @@ mod tests {
     fn a_size_that_is_not_there_gives_the_next_smaller_one() {
         let size =
             |width, height| Wanted { size: Some(Size { width, height }), ..Wanted::default() };
-        assert_eq!(chosen(&webcam(), &size(1600, 900)), "MJPG 1280x720 at 30 fps");
-        assert_eq!(chosen(&webcam(), &size(4096, 2160)), "MJPG 1920x1080 at 30 fps");
+        assert_eq!(chosen(&webcam(), &size(1600, 900)), "UYVY 1280x720 at 30 fps");
+        assert_eq!(chosen(&webcam(), &size(4096, 2160)), "UYVY 1920x1080 at 30 fps");
         assert_eq!(chosen(&webcam(), &size(320, 240)), "YUYV 640x480 at 30 fps");
     }
 
@@ -406,7 +404,7 @@ mod tests {
         assert!(refusal.to_string().starts_with("it gives GREY, of which nothing"), "{refusal}");
         let wanted = Wanted { pixel_format: Some(PixelFormat::H264), ..Wanted::default() };
         let refusal = choose(&webcam(), &wanted, of_webcam).unwrap_err();
-        assert_eq!(refusal.to_string(), "it does not give H264, but YUYV, MJPG");
+        assert_eq!(refusal.to_string(), "it does not give H264, but YUYV, UYVY");
         let refusal = choose(&[], &Wanted::default(), of_webcam).unwrap_err();
         assert!(refusal.to_string().starts_with("it gives no format at all"), "{refusal}");
     }
