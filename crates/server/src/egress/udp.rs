@@ -140,7 +140,7 @@ impl Endpoint {
                 Errno::EINTR => {}
                 // An ICMP error about *earlier* datagrams, to anyone, is reported by the next send.
                 // It says nothing about this one.
-                _ if is_icmp(errno) && attempts < ATTEMPTS => {}
+                _ if is_icmp(errno) && attempts < attempts_after(errno) => {}
                 // Too large a segment for the path, or a device without the offload.
                 Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO if segment.is_some() => {
                     return Sent::Unsegmented;
@@ -320,16 +320,23 @@ fn is_icmp(errno: Errno) -> bool {
     )
 }
 
+fn attempts_after(errno: Errno) -> u32 {
+    if errno == Errno::ECONNREFUSED { ATTEMPTS_REFUSED } else { ATTEMPTS }
+}
+
 fn errno_of(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// Bytes of send buffer to ask for.
 const SEND_BUFFER: usize = 4 << 20;
-/// How often a datagram is tried while sends fail with ICMP errors about others. A closed port of
-/// this machine answers each datagram at once, so that there may be one error after the other; the
-/// same codes may also mean that there is no route, and then this is what each datagram costs.
+/// How often a datagram is tried while sends fail with ICMP errors about others: the codes may also
+/// mean that there is no route, and then this is what each datagram costs.
 const ATTEMPTS: u32 = 32;
+/// The same for closed ports, which a send of its own never finds. A closed port of this machine
+/// answers each datagram at once, and each error that is read lets the next one appear: there are as
+/// many as datagrams were sent to viewers that have gone.
+const ATTEMPTS_REFUSED: u32 = 4096;
 
 #[cfg(test)]
 pub(crate) mod tests;
