@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     let keyframe = units.iter().any(|unit| NalType::of(unit[0]) == NalType::Idr);
     assert_eq!(unit.is_keyframe(), keyframe);
 
-    for prefix in [1, 2, 4] {
+    for prefix in [1, 2, 3, 4] {
         // The input as it stands: every unit lies in it, or there are none.
         let raw = Bytes::copy_from_slice(data);
         if let Some(read) = AccessUnit::from_length_prefixed(raw, prefix, MediaTime::ZERO) {
