@@ -22,15 +22,7 @@ use crate::server::{Kind, Step, play};
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let Some((&kind, stream)) = data.split_first() else { return };
-    let kind = Kind {
-        login: kind & 1 != 0,
-        sha256: kind & 2 != 0,
-        cached: kind & 4 != 0,
-        narrow: kind & 8 != 0,
-        second: kind & 16 != 0,
-        udp: false,
-    };
-    play(kind, &script(stream));
+    play(Kind { udp: false, ..Kind::of(kind) }, &script(stream));
 }
 
 fn script(stream: &[u8]) -> Vec<Step> {

@@ -18,14 +18,6 @@ use crate::{
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
-    let kind = Kind {
-        login: kind & 1 != 0,
-        sha256: kind & 2 != 0,
-        cached: kind & 4 != 0,
-        narrow: kind & 8 != 0,
-        second: kind & 16 != 0,
-        udp: kind & 32 != 0,
-    };
     let mut unstructured = Unstructured::new(rest);
     let mut script = Vec::new();
     let mut cseq = 0;
@@ -33,7 +25,7 @@ pub fn run(data: &[u8]) {
         let Ok(step) = step(&mut unstructured, &mut cseq) else { break };
         script.push(step);
     }
-    play(kind, &script);
+    play(Kind::of(kind), &script);
 }
 
 fn step(u: &mut Unstructured<'_>, cseq: &mut u32) -> Result<Step> {

@@ -50,6 +50,20 @@ pub(crate) struct Kind {
     pub(crate) narrow: bool,
 }
 
+impl Kind {
+    /// A bit for each.
+    pub(crate) fn of(byte: u8) -> Self {
+        Self {
+            login: byte & 1 != 0,
+            sha256: byte & 2 != 0,
+            cached: byte & 4 != 0,
+            narrow: byte & 8 != 0,
+            second: byte & 16 != 0,
+            udp: byte & 32 != 0,
+        }
+    }
+}
+
 /// What is done next.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
