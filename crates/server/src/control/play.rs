@@ -70,8 +70,7 @@ impl Control {
 
         // The client may have changed its mind on another connection meanwhile.
         let mut table = self.shared.sessions.lock();
-        let session = table.session(id, user).ok_or_else(no_such_session)?;
-        self.check_link(session)?;
+        let session = self.linked(&mut table, id, user)?;
         let play = session.machine.play(track)?;
         // Somebody else may have started it meanwhile, at another picture.
         let joined = joined.filter(|_| play == Play::Start);
@@ -101,8 +100,7 @@ impl Control {
         let Ok((cursor, first)) = self.join(&mount).await else { return Ok(answer) };
         // The client may have changed its mind on another connection meanwhile.
         let mut table = self.shared.sessions.lock();
-        let session = table.session(id, user).ok_or_else(no_such_session)?;
-        self.check_link(session)?;
+        let session = self.linked(&mut table, id, user)?;
         if let Ok(Play::Start) = session.machine.play(None) {
             answer.then = start(session, cursor, first);
         }
@@ -153,7 +151,16 @@ impl Control {
         request: &Request,
         user: Option<&UserName>,
     ) -> Result<&'t mut Session, Refused> {
-        let id = self.session_id(request)?;
+        self.linked(table, self.session_id(request)?, user)
+    }
+
+    /// The session of that name, if it is the user's and can be steered from here.
+    fn linked<'t>(
+        &self,
+        table: &'t mut Table,
+        id: SessionId,
+        user: Option<&UserName>,
+    ) -> Result<&'t mut Session, Refused> {
         let session = table.session(id, user).ok_or_else(no_such_session)?;
         self.check_link(session)?;
         Ok(session)
