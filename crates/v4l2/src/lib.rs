@@ -16,6 +16,7 @@ pub mod format;
 pub mod queue;
 mod sys;
 pub mod uapi;
+mod waker;
 
 pub use self::{
     calls::{Interest, Readiness},
@@ -24,4 +25,5 @@ pub use self::{
     error::{Error, Trouble},
     format::{Format, FormatDescription, Interval, Intervals, PixelFormat, Size, Sizes},
     queue::{Content, Dequeued, Memory, Next, Queue},
+    waker::Waker,
 };
