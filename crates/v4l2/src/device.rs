@@ -1,4 +1,7 @@
-//! A device node: what it is, what it offers, how it is set.
+//! A device node: what it offers, how it is set.
+
+mod capability;
+mod controls;
 
 use std::{
     fmt,
@@ -14,17 +17,16 @@ use zerocopy::FromZeros;
 
 use crate::{
     calls::{Calls, Interest, Node, Readiness, Request},
-    control::{Access, Control, ControlId, ControlKind, MenuEntry, MenuLabel, Value},
     error::Error,
     format::{Format, FormatDescription, Interval, Intervals, PixelFormat, Size, Sizes},
     sys::Kernel,
     uapi::{
-        self, control as ctl,
-        control::{v4l2_ext_control, v4l2_query_ext_ctrl, v4l2_querymenu},
-        v4l2_capability, v4l2_encoder_cmd, v4l2_event, v4l2_event_subscription, v4l2_fmtdesc,
+        self, v4l2_capability, v4l2_encoder_cmd, v4l2_event, v4l2_event_subscription, v4l2_fmtdesc,
         v4l2_fract, v4l2_frmivalenum, v4l2_frmsizeenum, v4l2_rect, v4l2_selection, v4l2_streamparm,
     },
 };
+
+pub use self::capability::{Capability, Direction, QueueKind};
 
 /// An open video device. Clones are the same device; the last one closes it.
 ///
@@ -36,37 +38,6 @@ pub struct Device {
     capability: Capability,
 }
 
-/// Who a device is and what it does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capability {
-    /// The driver: `uvcvideo`.
-    pub driver: String,
-    /// The device, for people: `HD Pro Webcam C920`.
-    pub card: String,
-    /// Where it is: `usb-0000:00:14.0-1`.
-    pub bus: String,
-    /// V4L2_CAP_* of this node.
-    pub flags: u32,
-}
-
-/// A queue of a device: which way its buffers go, and in how many pieces.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub struct QueueKind {
-    /// Which way.
-    pub direction: Direction,
-    /// Whether a picture may be in several pieces of memory.
-    pub is_multi_planar: bool,
-}
-
-/// Which way buffers go.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the device: pictures of a camera, what an encoder has made.
-    Capture,
-    /// To the device: pictures to encode.
-    Output,
-}
-
 /// What an event says.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -76,70 +47,6 @@ pub enum Event {
     SourceChange,
     /// Another one.
     Other(u32),
-}
-
-impl Capability {
-    fn of(raw: &v4l2_capability) -> Self {
-        let has_own = raw.capabilities & uapi::V4L2_CAP_DEVICE_CAPS != 0;
-        Self {
-            driver: text(&raw.driver),
-            card: text(&raw.card),
-            bus: text(&raw.bus_info),
-            flags: if has_own { raw.device_caps } else { raw.capabilities },
-        }
-    }
-
-    /// The queue that a camera fills, if it is one.
-    pub fn camera(&self) -> Option<QueueKind> {
-        let is = |flag| self.flags & flag != 0;
-        let direction = Direction::Capture;
-        match () {
-            () if !is(uapi::V4L2_CAP_STREAMING) => None,
-            () if is(uapi::V4L2_CAP_VIDEO_CAPTURE) => {
-                Some(QueueKind { direction, is_multi_planar: false })
-            }
-            () if is(uapi::V4L2_CAP_VIDEO_CAPTURE_MPLANE) => {
-                Some(QueueKind { direction, is_multi_planar: true })
-            }
-            () => None,
-        }
-    }
-
-    /// The queues to and from a device that works from memory to memory, if it is one.
-    pub fn memory_to_memory(&self) -> Option<(QueueKind, QueueKind)> {
-        let is = |flag| self.flags & flag != 0;
-        let queues = |is_multi_planar| {
-            let queue = |direction| QueueKind { direction, is_multi_planar };
-            Some((queue(Direction::Output), queue(Direction::Capture)))
-        };
-        match () {
-            () if !is(uapi::V4L2_CAP_STREAMING) => None,
-            () if is(uapi::V4L2_CAP_VIDEO_M2M_MPLANE) => queues(true),
-            () if is(uapi::V4L2_CAP_VIDEO_M2M) => queues(false),
-            () => None,
-        }
-    }
-}
-
-impl QueueKind {
-    /// V4L2_BUF_TYPE_*.
-    pub const fn buffer_type(self) -> u32 {
-        match (self.direction, self.is_multi_planar) {
-            (Direction::Capture, false) => uapi::V4L2_BUF_TYPE_VIDEO_CAPTURE,
-            (Direction::Capture, true) => uapi::V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
-            (Direction::Output, false) => uapi::V4L2_BUF_TYPE_VIDEO_OUTPUT,
-            (Direction::Output, true) => uapi::V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE,
-        }
-    }
-}
-
-impl fmt::Display for QueueKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.direction {
-            Direction::Capture => "capture",
-            Direction::Output => "output",
-        })
-    }
 }
 
 impl Device {
@@ -344,99 +251,6 @@ impl Device {
         Ok(Some(Size { width: raw.r.width, height: raw.r.height }))
     }
 
-    /// All controls that are in use, in the driver's order. Those of types unknown here are left
-    /// out, headings too.
-    ///
-    /// # Errors
-    ///
-    /// When the driver fails.
-    pub fn controls(&self) -> Result<Vec<Control>, Error> {
-        let mut controls = Vec::new();
-        let mut id = 0;
-        for _ in 0..ENOUGH {
-            let mut raw = v4l2_query_ext_ctrl::new_zeroed();
-            raw.id = id | ctl::V4L2_CTRL_FLAG_NEXT_CTRL;
-            let asked = self.node.ioctl(Request::QueryControl(&mut raw));
-            if !self.is_there(asked, || format!("VIDIOC_QUERY_EXT_CTRL after {id:#x}"))? {
-                break;
-            }
-            // A driver that does not move on would never end.
-            if raw.id <= id {
-                break;
-            }
-            id = raw.id;
-            controls.extend(self.describe(&raw)?);
-        }
-        Ok(controls)
-    }
-
-    /// One control by its number; `None` when the driver does not have it.
-    ///
-    /// # Errors
-    ///
-    /// When the driver fails.
-    pub fn control(&self, id: ControlId) -> Result<Option<Control>, Error> {
-        let mut raw = v4l2_query_ext_ctrl::new_zeroed();
-        raw.id = id.0;
-        let asked = self.node.ioctl(Request::QueryControl(&mut raw));
-        if !self.is_there(asked, || format!("VIDIOC_QUERY_EXT_CTRL {:#x}", id.0))? {
-            return Ok(None);
-        }
-        self.describe(&raw)
-    }
-
-    /// The value of a control just now; `None` for buttons and what can only be set.
-    ///
-    /// # Errors
-    ///
-    /// When the driver fails.
-    pub fn value(&self, control: &Control) -> Result<Option<Value>, Error> {
-        let is_number = match &control.kind {
-            ControlKind::Button => return Ok(None),
-            _ if control.access.write_only => return Ok(None),
-            ControlKind::Text { .. } => false,
-            _ => true,
-        };
-        let mut raw = v4l2_ext_control::of(control.id.0);
-        let mut memory = text_memory(control);
-        let payload = (!is_number).then_some(&mut memory[..]);
-        let asked = self.node.ioctl(Request::GetControl(&mut raw, payload));
-        self.done(asked, || format!("VIDIOC_G_EXT_CTRLS {}", control.name()))?;
-        Ok(Some(if is_number {
-            Value::Number(number(control, &raw))
-        } else {
-            Value::Text(text(&memory))
-        }))
-    }
-
-    /// Sets a control, to a value of [`Control::parse`].
-    ///
-    /// # Errors
-    ///
-    /// When the driver refuses, as while it streams (EBUSY).
-    pub fn set_value(&self, control: &Control, value: &Value) -> Result<(), Error> {
-        let mut raw = v4l2_ext_control::of(control.id.0);
-        let mut memory = text_memory(control);
-        let payload = match value {
-            Value::Number(value) => {
-                if is_wide(control) {
-                    raw.set_value64(*value);
-                } else {
-                    // A bitmask uses all 32 bits; the rest fits, for it came from the range.
-                    raw.set_value(*value as i32);
-                }
-                None
-            }
-            Value::Text(text) => {
-                let length = text.len().min(memory.len().saturating_sub(1));
-                memory[..length].copy_from_slice(&text.as_bytes()[..length]);
-                Some(&mut memory[..])
-            }
-        };
-        let asked = self.node.ioctl(Request::SetControl(&mut raw, payload));
-        self.done(asked, || format!("VIDIOC_S_EXT_CTRLS {} = {value:?}", control.name()))
-    }
-
     /// Tells an encoder to start again, or to finish what is queued and stop: V4L2_ENC_CMD_*.
     ///
     /// # Errors
@@ -526,70 +340,6 @@ impl Device {
             Err(error) => Err(self.error(doing(), error)),
         }
     }
-
-    /// A control as described by the driver; `None` for what is no control, or not known here.
-    fn describe(&self, raw: &v4l2_query_ext_ctrl) -> Result<Option<Control>, Error> {
-        let flag = |flag| raw.flags & flag != 0;
-        let is_array = raw.nr_of_dims > 0;
-        if flag(ctl::V4L2_CTRL_FLAG_DISABLED) || is_array {
-            return Ok(None);
-        }
-        let (minimum, maximum) = (raw.minimum, raw.maximum);
-        let default = raw.default_value;
-        let kind = match raw.r#type {
-            ctl::V4L2_CTRL_TYPE_INTEGER | ctl::V4L2_CTRL_TYPE_INTEGER64 => {
-                let is_wide = raw.r#type == ctl::V4L2_CTRL_TYPE_INTEGER64;
-                ControlKind::Integer { minimum, maximum, step: raw.step.max(1), default, is_wide }
-            }
-            ctl::V4L2_CTRL_TYPE_BOOLEAN => ControlKind::Boolean { default: default != 0 },
-            ctl::V4L2_CTRL_TYPE_MENU | ctl::V4L2_CTRL_TYPE_INTEGER_MENU => {
-                ControlKind::Menu { entries: self.menu(raw)?, default }
-            }
-            // The kernel keeps these in 32 bits.
-            ctl::V4L2_CTRL_TYPE_BITMASK => {
-                ControlKind::Bitmask { maximum: maximum as u32, default: default as u32 }
-            }
-            ctl::V4L2_CTRL_TYPE_STRING => {
-                let (minimum, maximum) = (minimum.max(0) as u64, maximum.max(0) as u64);
-                ControlKind::Text { minimum, maximum }
-            }
-            ctl::V4L2_CTRL_TYPE_BUTTON => ControlKind::Button,
-            _ => return Ok(None),
-        };
-        let access = Access {
-            read_only: flag(ctl::V4L2_CTRL_FLAG_READ_ONLY),
-            write_only: flag(ctl::V4L2_CTRL_FLAG_WRITE_ONLY),
-            inactive: flag(ctl::V4L2_CTRL_FLAG_INACTIVE),
-            grabbed: flag(ctl::V4L2_CTRL_FLAG_GRABBED),
-            volatile: flag(ctl::V4L2_CTRL_FLAG_VOLATILE),
-        };
-        Ok(Some(Control { id: ControlId(raw.id), label: text(&raw.name), kind, access }))
-    }
-
-    fn menu(&self, control: &v4l2_query_ext_ctrl) -> Result<Vec<MenuEntry>, Error> {
-        let mut entries = Vec::new();
-        let first = u32::try_from(control.minimum).unwrap_or(0);
-        let last = u32::try_from(control.maximum).unwrap_or(0).min(first.saturating_add(ENOUGH));
-        for index in first..=last {
-            let mut raw = v4l2_querymenu::new_zeroed();
-            raw.id = control.id;
-            raw.index = index;
-            let asked = self.node.ioctl(Request::QueryMenu(&mut raw));
-            // Drivers leave out what the hardware does not have.
-            if !self.is_there(asked, || format!("VIDIOC_QUERYMENU {:#x} {index}", control.id))? {
-                continue;
-            }
-            let memory = raw.u;
-            let label = if control.r#type == ctl::V4L2_CTRL_TYPE_INTEGER_MENU {
-                let [a, b, c, d, e, f, g, h, ..] = memory;
-                MenuLabel::Number(i64::from_ne_bytes([a, b, c, d, e, f, g, h]))
-            } else {
-                MenuLabel::Name(text(&memory))
-            };
-            entries.push(MenuEntry { value: index.into(), label });
-        }
-        Ok(entries)
-    }
 }
 
 impl fmt::Debug for Device {
@@ -614,25 +364,6 @@ fn interval(fract: v4l2_fract) -> Option<Interval> {
     Interval::new(fract.numerator, fract.denominator)
 }
 
-/// Whether its value takes 64 bits.
-fn is_wide(control: &Control) -> bool {
-    matches!(control.kind, ControlKind::Integer { is_wide: true, .. })
-}
-
-fn number(control: &Control, raw: &v4l2_ext_control) -> i64 {
-    match control.kind {
-        _ if is_wide(control) => raw.value64(),
-        ControlKind::Bitmask { .. } => i64::from(raw.value() as u32),
-        _ => raw.value().into(),
-    }
-}
-
-/// Room for a text and its NUL.
-fn text_memory(control: &Control) -> Vec<u8> {
-    let ControlKind::Text { maximum, .. } = control.kind else { return Vec::new() };
-    vec![0; usize::try_from(maximum).unwrap_or(0).min(LONGEST_TEXT) + 1]
-}
-
 pub(crate) fn is_errno(error: &io::Error, any: &[Errno]) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| any.contains(&errno))
 }
@@ -645,5 +376,3 @@ fn text(memory: &[u8]) -> String {
 
 /// No list of a driver is as long; one that never ends is cut here.
 const ENOUGH: u32 = 4096;
-/// Bytes.
-const LONGEST_TEXT: usize = 1 << 16;

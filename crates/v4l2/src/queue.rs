@@ -4,10 +4,11 @@
 //! bytes be seen. Memory is the driver's own, mapped here, or another device's, passed as a
 //! DMABUF file descriptor.
 
+mod buffer;
+
 use std::{
     fmt,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
-    time::Duration,
+    os::fd::{AsRawFd, OwnedFd},
 };
 
 use rustix::io::Errno;
@@ -23,6 +24,8 @@ use crate::{
         v4l2_plane, v4l2_requestbuffers,
     },
 };
+
+pub use self::buffer::{Clock, Content, Dequeued, Next, Picture};
 
 /// Buffers of one queue of a device. Dropping it stops the stream and gives the buffers up.
 pub struct Queue {
@@ -49,71 +52,6 @@ struct Slot {
     is_exported: bool,
     /// Empty for shared memory.
     mappings: Vec<Mapping>,
-}
-
-/// What is queued with a buffer.
-#[derive(Copy, Clone, Debug, Default)]
-pub struct Content<'a> {
-    /// Bytes of data in each plane; of no meaning for capture.
-    pub used: &'a [u32],
-    /// What an encoder copies to the buffer it makes of this one; whole microseconds.
-    pub timestamp: Duration,
-    /// For [`Memory::Shared`]: the memory of each plane, and its length in bytes.
-    pub shared: &'a [(BorrowedFd<'a>, u32)],
-}
-
-/// A buffer that came back.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Dequeued {
-    /// Which one.
-    pub index: usize,
-    /// Where the data are in each plane, as start and end.
-    spans: [(u32, u32); VIDEO_MAX_PLANES],
-    /// When the picture was taken, or what was queued with it: by [`Dequeued::clock`].
-    pub timestamp: Duration,
-    /// What the timestamp is.
-    pub clock: Clock,
-    /// Counts pictures; a gap is a picture lost.
-    pub sequence: u32,
-    /// What the driver says it is.
-    pub picture: Option<Picture>,
-    /// The data are damaged or incomplete.
-    pub is_damaged: bool,
-    /// Nothing comes after it until the encoder is started again.
-    pub is_last: bool,
-}
-
-/// Where a timestamp comes from.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Clock {
-    /// CLOCK_MONOTONIC, when the picture began or ended.
-    Monotonic,
-    /// Copied from the buffer that this one was made of.
-    Copied,
-    /// The driver does not say.
-    Unknown,
-}
-
-/// What kind of picture a driver says it is. Not to be relied on.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Picture {
-    /// Decodable by itself.
-    Key,
-    /// Decodable after those before it.
-    Predicted,
-    /// Decodable after one that follows it.
-    Bidirectional,
-}
-
-/// What asking for a buffer gave.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// A buffer.
-    Buffer(Dequeued),
-    /// None is done yet.
-    NotYet,
-    /// None will come: the last one was given.
-    Drained,
 }
 
 impl Queue {
@@ -181,8 +119,7 @@ impl Queue {
 
     /// The data that came back in a plane of `buffer`.
     pub fn data(&self, buffer: &Dequeued, plane: usize) -> Option<&[u8]> {
-        let (start, end) = *buffer.spans.get(plane)?;
-        self.bytes(buffer.index, plane)?.get(start as usize..end as usize)
+        self.bytes(buffer.index, plane)?.get(buffer.span(plane)?)
     }
 
     /// Gives a buffer to the driver.
@@ -251,30 +188,7 @@ impl Queue {
                 return Err(self.device.error(format!("VIDIOC_DQBUF {}", self.kind), wrong));
             }
         }
-        let mut spans = [(0, raw.bytesused); VIDEO_MAX_PLANES];
-        for (span, plane) in spans.iter_mut().zip(planes.iter()) {
-            *span = (plane.data_offset.min(plane.bytesused), plane.bytesused);
-        }
-        let flag = |flag| raw.flags & flag != 0;
-        Ok(Next::Buffer(Dequeued {
-            index,
-            spans,
-            timestamp: duration(raw.timestamp),
-            clock: match raw.flags & uapi::V4L2_BUF_FLAG_TIMESTAMP_MASK {
-                uapi::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC => Clock::Monotonic,
-                uapi::V4L2_BUF_FLAG_TIMESTAMP_COPY => Clock::Copied,
-                _ => Clock::Unknown,
-            },
-            sequence: raw.sequence,
-            picture: match () {
-                () if flag(uapi::V4L2_BUF_FLAG_KEYFRAME) => Some(Picture::Key),
-                () if flag(uapi::V4L2_BUF_FLAG_PFRAME) => Some(Picture::Predicted),
-                () if flag(uapi::V4L2_BUF_FLAG_BFRAME) => Some(Picture::Bidirectional),
-                () => None,
-            },
-            is_damaged: flag(uapi::V4L2_BUF_FLAG_ERROR),
-            is_last: flag(uapi::V4L2_BUF_FLAG_LAST),
-        }))
+        Ok(Next::Buffer(Dequeued::of(&raw, planes)))
     }
 
     /// Makes a plane of a buffer available to other devices. Its bytes are not seen here from then
@@ -435,12 +349,4 @@ fn request_buffers(kind: QueueKind, memory: Memory, count: u32) -> v4l2_requestb
     raw.r#type = kind.buffer_type();
     raw.memory = memory.number();
     raw
-}
-
-/// Drivers of the copying kind give back what they were given; no other gives times before the
-/// machine was started.
-fn duration(time: timeval) -> Duration {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
-    Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros))
 }
