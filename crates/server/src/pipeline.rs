@@ -9,7 +9,7 @@
 //! its own.
 
 use std::{
-    io,
+    fmt, io,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +19,7 @@ use std::{
 
 use capture::{Captured, Description, Source};
 use encode::Encoder;
-use media::{Clock, Frame};
+use media::{Clock, Frame, FrameRate, I420Layout};
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, info_span};
 
@@ -28,13 +28,21 @@ use crate::live::Publisher;
 /// Opens the source, on the thread that will read it.
 pub type Open = Box<dyn FnOnce() -> Result<Box<dyn Source>, capture::Error> + Send>;
 
+/// What to encode raw pictures to, by what the source says it gives.
+pub type Encoding = Box<dyn FnOnce(I420Layout, FrameRate) -> encode::Config + Send>;
+
 /// How a stream is made.
 pub struct Config {
     /// Opens the source.
     pub open: Open,
-    /// What to encode raw pictures to. Sources that give H.264 have none.
-    pub encoder: Option<encode::Config>,
+    /// What to encode raw pictures to. Sources that give H.264 alone have none.
+    pub encoding: Option<Encoding>,
+    /// Ends a wait of the source from another thread, where there is a way: it gives `None` then.
+    pub wake: Option<Wake>,
 }
+
+/// Ends a wait of a source.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// Why a pipeline is over.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +69,16 @@ pub enum End {
 
 /// A running pipeline; dropping it asks the threads to stop. They do so after the picture at hand;
 /// a read that blocks for ever (a silent pipe) is not waited for.
-#[derive(Debug)]
 pub struct Pipeline {
     stop: Arc<AtomicBool>,
+    wake: Option<Wake>,
     end: Option<oneshot::Receiver<End>>,
 }
 
 impl Pipeline {
     /// Starts the threads.
-    pub fn start(config: Config, publisher: Publisher, clock: Arc<dyn Clock>) -> Self {
+    pub fn start(mut config: Config, publisher: Publisher, clock: Arc<dyn Clock>) -> Self {
+        let wake = config.wake.take();
         let stop = Arc::new(AtomicBool::new(false));
         let (ended, end) = oneshot::channel();
         let name = publisher.mount().name().to_owned();
@@ -87,7 +96,7 @@ impl Pipeline {
         if let Err(error) = spawned {
             error!(%error, "cannot start a thread for a source");
         }
-        Self { stop, end: Some(end) }
+        Self { stop, wake, end: Some(end) }
     }
 
     /// Waits until the pipeline is over. Later calls never return.
@@ -102,6 +111,15 @@ impl Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("stop", &self.stop).finish_non_exhaustive()
     }
 }
 
@@ -117,12 +135,15 @@ impl Worker {
             Ok(source) => source,
             Err(error) => return End::Source(error),
         };
-        match (source.description().clone(), config.encoder) {
+        match (source.description().clone(), config.encoding) {
             (Description::H264 { parameter_sets, rate }, _) => {
                 self.publisher.announce(parameter_sets, rate, None);
                 self.forward(&mut *source)
             }
-            (Description::Raw { .. }, Some(encoder)) => self.encode(&mut *source, encoder),
+            (Description::Raw { layout, rate }, Some(encoding)) => {
+                self.publisher.start_on_demand();
+                self.encode(&mut *source, encoding(layout, rate))
+            }
             (Description::Raw { layout, .. }, None) => End::Encoder(encode::Error::Unsupported {
                 encoder: "none",
                 what: format!("raw {}x{}", layout.width(), layout.height()),
@@ -138,6 +159,8 @@ impl Worker {
                 Ok(Some(Captured::Encoded(unit))) => self.publisher.publish(&unit),
                 // A raw picture cannot come from a source that described itself as H.264.
                 Ok(Some(Captured::Raw(frame))) => debug!(?frame, "unexpected raw picture"),
+                // Woken, to stop.
+                Ok(None) if self.stop.load(Ordering::Relaxed) => return End::Stopped,
                 Ok(None) => return End::Finished,
                 Err(error) => return End::Source(error),
             }
@@ -178,6 +201,7 @@ impl Worker {
                     }
                 }
                 Ok(Some(Captured::Encoded(unit))) => debug!(?unit, "unexpected encoded picture"),
+                Ok(None) if stop.load(Ordering::Relaxed) => break End::Stopped,
                 Ok(None) => break End::Finished,
                 Err(error) => break End::Source(error),
             }

@@ -48,7 +48,7 @@ pub(crate) fn start_pipeline(
 ) -> Pipeline {
     let title = stream.name.as_str().to_owned();
     let source_clock = clock.clone();
-    let (open, encoder): (pipeline::Open, _) = match stream.source.clone() {
+    let (open, encoding): (pipeline::Open, _) = match stream.source.clone() {
         config::Source::Test(encoder) => {
             let card = synthetic::Config { layout: encoder.layout, rate: encoder.rate, title };
             let open = move || {
@@ -61,7 +61,7 @@ pub(crate) fn start_pipeline(
                 })?;
                 Ok(Box::new(card) as Box<dyn Source>)
             };
-            (Box::new(open), Some(encoder))
+            (Box::new(open), Some(as_configured(encoder)))
         }
         config::Source::File(config::File { path, rate }) => {
             (Box::new(move || file::open(&path, source_clock, file::Config { rate })), None)
@@ -70,7 +70,7 @@ pub(crate) fn start_pipeline(
             let format = pipe::Format::Yuv420p { layout: encoder.layout, rate: encoder.rate };
             (
                 Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)),
-                Some(encoder),
+                Some(as_configured(encoder)),
             )
         }
         config::Source::Stdin(config::Pipe::H264 { rate }) => {
@@ -78,5 +78,10 @@ pub(crate) fn start_pipeline(
             (Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)), None)
         }
     };
-    Pipeline::start(pipeline::Config { open, encoder }, publisher, clock.clone())
+    Pipeline::start(pipeline::Config { open, encoding, wake: None }, publisher, clock.clone())
+}
+
+/// For sources whose size and rate are configured.
+fn as_configured(encoder: encode::Config) -> pipeline::Encoding {
+    Box::new(move |_, _| encoder)
 }

@@ -124,7 +124,6 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Mount {
     identity: Identity,
-    start: Start,
     rtp_clock: RtpClock,
     shared: Mutex<Shared>,
     /// The number of the next picture: what viewers wait on.
@@ -134,6 +133,7 @@ pub struct Mount {
 
 #[derive(Debug)]
 struct Shared {
+    start: Start,
     log: Log<Picture>,
     keyframes: KeyframeRequests,
     totals: Totals,
@@ -168,6 +168,7 @@ impl Mount {
         })?;
         let now = clock.now();
         let shared = Shared {
+            start,
             log: Log::new(start.limits()),
             keyframes: KeyframeRequests::new(now),
             totals: packetizer.totals(),
@@ -176,7 +177,6 @@ impl Mount {
         let mount = Arc::new(Self {
             rtp_clock: RtpClock::new(now, identity.first_timestamp),
             identity,
-            start,
             shared: Mutex::new(shared),
             end: watch::Sender::new(0),
             stage: watch::Sender::new(Stage::Starting),
@@ -216,7 +216,7 @@ impl Mount {
     pub fn join(&self, now: MediaTime) -> Cursor {
         let mut shared = self.lock();
         if let Some((cursor, backlog)) = shared.log.from_newest_keyframe() {
-            let usable = match self.start {
+            let usable = match shared.start {
                 Start::OnDemand => now.saturating_since(backlog.since) < REUSE_WINDOW,
                 Start::Cached { span, bytes } => backlog.span <= span && backlog.bytes <= bytes,
             };
@@ -295,6 +295,12 @@ impl Publisher {
             self.packetizer.set_parameter_sets(sets);
         }
         self.refresh_announcement();
+    }
+
+    /// Says that keyframes can be had on demand after all: a camera tells only when it is open
+    /// whether its pictures are encoded here.
+    pub fn start_on_demand(&self) {
+        self.mount.lock().start = Start::OnDemand;
     }
 
     /// Packetizes a picture and hands it to everyone who watches.

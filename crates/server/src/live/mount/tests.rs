@@ -128,6 +128,17 @@ async fn the_first_joiner_of_all_asks_for_a_keyframe() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_turns_out_to_be_encoded_here_starts_viewers_on_demand() {
+    let mut stream = Stream::new(Start::Cached { span: Duration::from_secs(2), bytes: 2 << 20 });
+    stream.publish(true, 100);
+    advance(REUSE_WINDOW).await;
+    stream.publisher.start_on_demand();
+    let mut cursor = stream.join();
+    assert!(stream.mount.read(&mut cursor).is_none());
+    assert!(stream.mount.take_keyframe_request(stream.clock.now()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cached_start_lies_no_further_back_than_allowed() {
     // One second, three pictures of packets of 1012 bytes: 12 of header, 1000 of NAL unit.
     for (span, bytes, cached) in [
