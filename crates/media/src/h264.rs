@@ -10,7 +10,10 @@ use smallvec::SmallVec;
 
 use crate::{access_unit::AccessUnit, time::FrameRate};
 
+pub use self::restriction::without_reordering;
 pub use crate::nal::NalType;
+
+mod restriction;
 
 /// A sequence parameter set and the picture parameter sets that go with it, as NAL units without
 /// start codes: what a decoder must have before the first picture.
@@ -126,6 +129,25 @@ impl SpsDescription {
             frame_rate: frame_rate(&sps),
         })
     }
+}
+
+/// `pic_parameter_set_id`, the first field of a PPS (H.264 7.3.2.2): an Exp-Golomb code of at most
+/// 17 bits, in which no emulation prevention byte can stand. `None` when it is over 255, or when
+/// `nal` is no PPS.
+///
+/// ```text
+///  +---------------+- - - - - - - - - - - - - - -
+///  |F|NRI| Type=8  |0…0|1|x…x| seq_parameter_set_id …
+///  +---------------+- - - - - - - - - - - - - - -
+///                    n     n bits: id + 1 = 1x…x
+/// ```
+pub fn pps_id(nal: &[u8]) -> Option<u32> {
+    nal.first().filter(|&&header| NalType::of(header) == NalType::Pps)?;
+    let at = |index: usize| u32::from(nal.get(index).copied().unwrap_or(0));
+    let bits = at(1) << 24 | at(2) << 16 | at(3) << 8;
+    let zeros = bits.leading_zeros();
+    let code = bits.checked_shr(31u32.checked_sub(2 * zeros)?)?;
+    code.checked_sub(1).filter(|&id| id <= 255)
 }
 
 /// Baseline has no B slices (H.264 A.2.1); picture order count type 2 makes output order decoding

@@ -54,6 +54,22 @@ fn broken_sets_are_errors() {
 }
 
 #[test]
+fn pps_identifiers() {
+    for (bytes, id) in [
+        (&[0x68, 0b1000_0000][..], Some(0)),
+        (&[0x68, 0b0100_0000], Some(1)),
+        (&[0x68, 0b0110_0000], Some(2)),
+        (&[0x68, 0b0000_1111], Some(29)),
+        (&[0x68, 0, 0b1000_0000, 0], Some(255)),
+        (&[0x68, 0, 0b1000_0000, 0b1000_0000], None),
+        (&[0x68, 0, 0, 0x80], None),
+        (&[0x68], None),
+    ] {
+        assert_eq!(pps_id(bytes), id, "{bytes:02x?}");
+    }
+}
+
+#[test]
 fn profiles_have_their_names() {
     for (profile_idc, constraints, name) in [
         (66, 0x00, "Baseline"),

@@ -11,14 +11,14 @@
 use bytes::Bytes;
 use media::{
     AccessUnit,
-    h264::{NalType, ParameterSets},
+    h264::{NalType, ParameterSets, pps_id},
 };
 use smallvec::SmallVec;
 
 use crate::{
     batch::PacketBatch,
     h264::{
-        params::{SeenSets, pps_id, without_padding},
+        params::{SeenSets, without_padding},
         payload::{FU_HEADERS, Payload, aggregation_header, fragment_headers, payloads},
     },
     header::{HEADER_LENGTH, Header},

@@ -5,7 +5,7 @@
 //! announced in the session description, is the newest of each.
 
 use bytes::Bytes;
-use media::h264::{NalType, ParameterSets, SpsDescription};
+use media::h264::{NalType, ParameterSets, SpsDescription, pps_id};
 use smallvec::SmallVec;
 
 /// The newest SPS, and the newest PPS under each identifier.
@@ -89,25 +89,6 @@ pub(crate) fn without_padding(nal: &[u8]) -> &[u8] {
     nal.get(..length).unwrap_or_default()
 }
 
-/// `pic_parameter_set_id`, the first field of a PPS (H.264 7.3.2.2): an Exp-Golomb code of at most
-/// 17 bits, in which no emulation prevention byte can stand. `None` when it is over 255, or when
-/// `nal` is no PPS.
-///
-/// ```text
-///  +---------------+- - - - - - - - - - - - - - -
-///  |F|NRI| Type=8  |0…0|1|x…x| seq_parameter_set_id …
-///  +---------------+- - - - - - - - - - - - - - -
-///                    n     n bits: id + 1 = 1x…x
-/// ```
-pub(crate) fn pps_id(nal: &[u8]) -> Option<u32> {
-    nal.first().filter(|&&header| NalType::of(header) == NalType::Pps)?;
-    let at = |index: usize| u32::from(nal.get(index).copied().unwrap_or(0));
-    let bits = at(1) << 24 | at(2) << 16 | at(3) << 8;
-    let zeros = bits.leading_zeros();
-    let code = bits.checked_shr(31u32.checked_sub(2 * zeros)?)?;
-    code.checked_sub(1).filter(|&id| id <= 255)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,22 +97,6 @@ mod tests {
     const SPS: &[u8] =
         &[0x67, 0x42, 0xc0, 0x1e, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
     const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x81];
-
-    #[test]
-    fn pps_identifiers() {
-        for (bytes, id) in [
-            (&[0x68, 0b1000_0000][..], Some(0)),
-            (&[0x68, 0b0100_0000], Some(1)),
-            (&[0x68, 0b0110_0000], Some(2)),
-            (&[0x68, 0b0000_1111], Some(29)),
-            (&[0x68, 0, 0b1000_0000, 0], Some(255)),
-            (&[0x68, 0, 0b1000_0000, 0b1000_0000], None),
-            (&[0x68, 0, 0, 0x80], None),
-            (&[0x68], None),
-        ] {
-            assert_eq!(pps_id(bytes), id, "{bytes:02x?}");
-        }
-    }
 
     #[test]
     fn sets_may_come_one_by_one_and_change_one_by_one() {
