@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  lenscast ──▶ capture ──▶ media, v4l2
-//!         ├───▶ encode ───▶ media
+//!         ├───▶ encode ───▶ media, v4l2
 //!         ├───▶ rtp-packetizer ──▶ media
 //!         └───▶ rtsp-proto
 //! ```
@@ -143,11 +143,11 @@ const LAYERS: &[Layer] = &[
     Layer { name: "v4l2", purity: Purity::Free, uses: &[], tests_use: &[] },
     Layer { name: "capture", purity: Purity::Free, uses: &["media", "v4l2"], tests_use: &[] },
     // Its tests encode the test card.
-    Layer { name: "encode", purity: Purity::Free, uses: &["media"], tests_use: &["capture"] },
+    Layer { name: "encode", purity: Purity::Free, uses: &["media", "v4l2"], tests_use: &["capture"] },
     Layer {
         name: "lenscast",
         purity: Purity::Free,
-        uses: &["capture", "encode", "media", "rtp-packetizer", "rtsp-proto"],
+        uses: &["capture", "encode", "media", "rtp-packetizer", "rtsp-proto", "v4l2"],
         tests_use: &[],
     },
     Layer {

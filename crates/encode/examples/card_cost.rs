@@ -10,7 +10,7 @@ use std::{
 };
 
 use capture::synthetic::{self, Picture, strip::Stamp};
-use encode::{Config, Encoder, openh264::Openh264};
+use encode::{Config, Encoder, Received, openh264::Openh264};
 use media::{FramePool, FrameRate, I420Layout, MediaTime, WallTime};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -43,10 +43,13 @@ fn measure(width: u32, height: u32, bitrate: u32) -> Result<(), Box<dyn Error>> 
         let start = Instant::now();
         picture.draw(stamp, &mut frame)?;
         let drawn = Instant::now();
-        let unit = encoder.encode(&frame)?;
+        encoder.submit(frame.into())?;
+        let received = encoder.receive(None)?;
         encoding.push(drawn.elapsed());
         drawing.push(drawn - start);
-        size += unit.map_or(0, |unit| unit.size());
+        if let Received::Unit(unit) = received {
+            size += unit.size();
+        }
     }
     let (card, encode) = (median(&mut drawing), median(&mut encoding));
     println!(

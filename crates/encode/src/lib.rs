@@ -1,15 +1,26 @@
 //! From raw pictures to H.264 access units.
 //!
-//! An [`Encoder`] lives on the thread that made it and may block for the time of one picture.
+//! ```text
+//!  submit(picture) ──▶ [ in flight: 0, 1, … ] ──▶ receive() ──▶ AccessUnit
+//! ```
+//!
+//! Hardware works on a picture for about as long as a camera takes for the next, and on several at
+//! a time: so pictures go in, access units come out later, in the same order. An [`Encoder`] is used
+//! by one thread, which it may block.
 
 use media::{AccessUnit, Frame, FrameRate, I420Layout};
+use v4l2::Waker;
 
+pub use self::choice::{Choice, UnknownChoice, open};
+
+mod choice;
 pub mod openh264;
+pub mod v4l2_m2m;
 
 /// What an encoder is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Size of every picture given to [`Encoder::encode`].
+    /// Size of every picture given to [`Encoder::submit`].
     pub layout: I420Layout,
     /// Nominal rate: rate control and level depend on it.
     pub rate: FrameRate,
@@ -19,32 +30,81 @@ pub struct Config {
     pub gop: u32,
 }
 
-/// A video encoder: a picture in, its access unit out, no reordering.
-pub trait Encoder {
+/// A picture to encode.
+#[derive(Debug)]
+pub enum Picture {
+    /// In this process's memory.
+    Raw(Frame),
+}
+
+/// What [`Encoder::receive`] found.
+#[derive(Debug)]
+pub enum Received {
+    /// The next picture, encoded.
+    Unit(AccessUnit),
+    /// The waker was used, or there is room for another picture.
+    Woken,
+    /// None is in flight: there is nothing to wait for.
+    Idle,
+}
+
+/// A video encoder: pictures in, their access units out, without reordering.
+pub trait Encoder: Send {
     /// A name for people, as `openh264`.
     fn name(&self) -> &str;
 
-    /// Encodes one picture. `None` when the encoder gave nothing for it.
-    ///
-    /// The access unit carries the frame's time. An IDR has its parameter sets in front.
+    /// Whether it takes another picture now.
+    fn has_room(&self) -> bool;
+
+    /// Gives it a picture. An encoder that works on the calling thread takes the time here.
     ///
     /// # Errors
     ///
-    /// When the picture has another size than configured, or the encoder fails.
-    fn encode(&mut self, frame: &Frame) -> Result<Option<AccessUnit>, Error>;
+    /// When there is no room for it, the picture has another size than configured, or the encoder
+    /// fails.
+    fn submit(&mut self, picture: Picture) -> Result<(), Error>;
 
-    /// Makes the next picture an IDR.
+    /// Waits for the next access unit, for room where there was none, or for `waker`, which is left
+    /// as it is.
+    ///
+    /// A unit carries its picture's time; an IDR has its parameter sets in front. Pictures for
+    /// which the encoder makes nothing are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When the encoder fails, its device is gone, or nothing comes for far too long.
+    fn receive(&mut self, waker: Option<&Waker>) -> Result<Received, Error>;
+
+    /// Pictures submitted whose access units have not been received.
+    fn in_flight(&self) -> usize;
+
+    /// Makes the next picture to be submitted an IDR; hardware may take one submitted before.
     fn force_keyframe(&mut self);
+
+    /// Changes the target, in bits per second, from about the next picture on.
+    ///
+    /// # Errors
+    ///
+    /// When the encoder cannot; it goes on as before.
+    fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error>;
+
+    /// Finishes what is in flight: [`Encoder::receive`] gives it, then [`Received::Idle`]. Nothing
+    /// is to be submitted any more.
+    ///
+    /// # Errors
+    ///
+    /// When the encoder fails.
+    fn drain(&mut self) -> Result<(), Error>;
 }
 
 /// Why encoding cannot start or go on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The encoder cannot do what the configuration asks.
     #[error("{encoder} cannot encode {what}: {reason}")]
     Unsupported {
         /// Which encoder.
-        encoder: &'static str,
+        encoder: String,
         /// What was asked.
         what: String,
         /// Why not, and what would do.
@@ -54,8 +114,30 @@ pub enum Error {
     #[error("{encoder} failed: {reason}")]
     Failed {
         /// Which encoder.
-        encoder: &'static str,
+        encoder: String,
         /// What it said.
         reason: String,
     },
+    /// The encoder's device does not do what it was asked for.
+    #[error(transparent)]
+    Device(#[from] v4l2::Error),
+    /// The encoder has stopped giving anything.
+    #[error(
+        "{encoder} has given nothing for {seconds:.1} s, with {pictures} pictures to encode: \
+         its driver or firmware hangs"
+    )]
+    Stalled {
+        /// Which encoder.
+        encoder: String,
+        /// How long nothing came.
+        seconds: f64,
+        /// How many pictures it has.
+        pictures: usize,
+    },
+}
+
+impl From<Frame> for Picture {
+    fn from(frame: Frame) -> Self {
+        Self::Raw(frame)
+    }
 }

@@ -5,6 +5,8 @@
 //! pictures skipped to keep to it, an IDR only at the start or when the scene changes); here each
 //! is set, so that every picture given is encoded and an IDR comes when it was promised.
 
+use std::collections::VecDeque;
+
 use ::openh264::{
     OpenH264API, Timestamp,
     encoder::{
@@ -14,19 +16,24 @@ use ::openh264::{
     formats::YUVSource,
 };
 use media::{AccessUnit, Frame, I420Layout};
+use v4l2::Waker;
 
-use crate::{Config, Encoder, Error};
+use crate::{Config, Encoder, Error, Picture, Received};
 
-mod trace;
+mod raw;
 
-/// An openh264 encoder.
+/// An openh264 encoder. It works within [`Encoder::submit`].
 ///
 /// An IDR comes every [`Config::gop`] pictures, and one more whenever it was asked for: the count
 /// then starts anew, so that no two IDRs are further apart than `gop`, and a viewer who just got
 /// one does not pay for the next right away.
 pub struct Openh264 {
-    layout: I420Layout,
+    config: Config,
     library: Library,
+    /// Whether it was given a picture: before, the library has no settings to be changed.
+    has_begun: bool,
+    /// What was made and not received yet.
+    ready: VecDeque<AccessUnit>,
     /// Whether the next picture is to be an IDR. The library loses a wish that it hears before its
     /// first picture.
     keyframe_wanted: bool,
@@ -45,8 +52,35 @@ impl Openh264 {
         check(config)?;
         let mut library = Library::with_api_config(OpenH264API::from_source(), settings(config))
             .map_err(failed)?;
-        trace::silence(&mut library);
-        Ok(Self { layout: config.layout, library, keyframe_wanted: false })
+        raw::silence(&mut library);
+        Ok(Self {
+            config: config.clone(),
+            library,
+            has_begun: false,
+            ready: VecDeque::new(),
+            keyframe_wanted: false,
+        })
+    }
+
+    fn encode(&mut self, frame: &Frame) -> Result<Option<AccessUnit>, Error> {
+        if frame.layout() != self.config.layout {
+            return Err(Error::Failed {
+                encoder: NAME.to_owned(),
+                reason: format!(
+                    "a picture of {} in a stream of {}",
+                    size(frame.layout()),
+                    size(self.config.layout)
+                ),
+            });
+        }
+        if std::mem::take(&mut self.keyframe_wanted) {
+            self.library.force_intra_frame();
+        }
+        self.has_begun = true;
+        let time = Timestamp::from_millis(frame.time().as_nanos() / NANOS_PER_MILLI);
+        let stream = self.library.encode_at(&Planes(frame), time).map_err(failed)?;
+        let annexb = concatenated(&stream);
+        Ok((!annexb.is_empty()).then(|| AccessUnit::from_annexb(annexb.into(), frame.time())))
     }
 }
 
@@ -55,28 +89,49 @@ impl Encoder for Openh264 {
         NAME
     }
 
-    fn encode(&mut self, frame: &Frame) -> Result<Option<AccessUnit>, Error> {
-        if frame.layout() != self.layout {
-            return Err(Error::Failed {
-                encoder: NAME,
-                reason: format!(
-                    "a picture of {} in a stream of {}",
-                    size(frame.layout()),
-                    size(self.layout)
-                ),
-            });
-        }
-        if std::mem::take(&mut self.keyframe_wanted) {
-            self.library.force_intra_frame();
-        }
-        let time = Timestamp::from_millis(frame.time().as_nanos() / NANOS_PER_MILLI);
-        let stream = self.library.encode_at(&Planes(frame), time).map_err(failed)?;
-        let annexb = concatenated(&stream);
-        Ok((!annexb.is_empty()).then(|| AccessUnit::from_annexb(annexb.into(), frame.time())))
+    fn has_room(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    fn submit(&mut self, picture: Picture) -> Result<(), Error> {
+        let Picture::Raw(frame) = picture;
+        let unit = self.encode(&frame)?;
+        self.ready.extend(unit);
+        Ok(())
+    }
+
+    fn receive(&mut self, _: Option<&Waker>) -> Result<Received, Error> {
+        Ok(self.ready.pop_front().map_or(Received::Idle, Received::Unit))
+    }
+
+    fn in_flight(&self) -> usize {
+        self.ready.len()
     }
 
     fn force_keyframe(&mut self) {
         self.keyframe_wanted = true;
+    }
+
+    fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error> {
+        let config = Config { bitrate, ..self.config.clone() };
+        if !self.has_begun {
+            let keyframe_wanted = self.keyframe_wanted;
+            *self = Self { keyframe_wanted, ..Self::new(&config)? };
+            return Ok(());
+        }
+        check(&config)?;
+        let (_, of_library) = rate_and_bitrate(&config);
+        let is_raised = bitrate > self.config.bitrate;
+        raw::set_bitrate(&mut self.library, of_library, is_raised).map_err(|code| {
+            let reason = format!("it does not take {bitrate} bit/s (error {code})");
+            Error::Failed { encoder: NAME.to_owned(), reason }
+        })?;
+        self.config = config;
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 }
 
@@ -121,7 +176,7 @@ impl YUVSource for Planes<'_> {
 
 fn check(config: &Config) -> Result<(), Error> {
     let unsupported = |what: String, reason: &str| {
-        Err(Error::Unsupported { encoder: NAME, what, reason: reason.to_owned() })
+        Err(Error::Unsupported { encoder: NAME.to_owned(), what, reason: reason.to_owned() })
     };
     let layout = config.layout;
     let (short, long) = (layout.width().min(layout.height()), layout.width().max(layout.height()));
@@ -149,12 +204,16 @@ fn check(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-fn settings(config: &Config) -> EncoderConfig {
-    // The library takes rates of 1 to 60. Its rate control only divides the one by the other, so
-    // that a bitrate changed in proportion leaves as many bits for each picture.
+/// What the library is told. It takes rates of 1 to 60; its rate control only divides the one by the
+/// other, so that a bitrate changed in proportion leaves as many bits for each picture.
+fn rate_and_bitrate(config: &Config) -> (f64, u32) {
     let rate = config.rate.as_f64().clamp(1.0, 60.0);
     let bitrate = f64::from(config.bitrate) * rate / config.rate.as_f64();
-    let bitrate = bitrate.clamp(f64::from(LEAST_BITRATE), f64::from(GREATEST_BITRATE)) as u32;
+    (rate, bitrate.clamp(f64::from(LEAST_BITRATE), f64::from(GREATEST_BITRATE)) as u32)
+}
+
+fn settings(config: &Config) -> EncoderConfig {
+    let (rate, bitrate) = rate_and_bitrate(config);
     EncoderConfig::new()
         .usage_type(UsageType::CameraVideoRealTime)
         .profile(Profile::Baseline)
@@ -187,7 +246,7 @@ fn colours(layout: I420Layout) -> VuiConfig {
 }
 
 fn failed(error: ::openh264::Error) -> Error {
-    Error::Failed { encoder: NAME, reason: error.to_string() }
+    Error::Failed { encoder: NAME.to_owned(), reason: error.to_string() }
 }
 
 fn size(layout: I420Layout) -> String {

@@ -6,7 +6,7 @@ use capture::synthetic::{
     self, Picture,
     strip::{self, Stamp},
 };
-use encode::{Config, Encoder, Error, openh264::Openh264};
+use encode::{Config, Encoder, Error, Received, openh264::Openh264};
 use media::{
     AccessUnit, Frame, FramePool, FrameRate, I420Layout, MediaTime, WallTime,
     h264::{NalType, ParameterSets, SpsDescription},
@@ -39,6 +39,7 @@ impl Card {
         Stamp { frame: number, wall: epoch + Duration::from_micros(elapsed) }
     }
 
+    /// The same frame each time, but for its memory.
     fn frame(&mut self, number: u32) -> Frame {
         let stamp = self.stamp(number);
         let time = MediaTime::ZERO + self.rate.offset_of(u64::from(number));
@@ -48,9 +49,13 @@ impl Card {
     }
 }
 
-fn encoded(encoder: &mut Openh264, frame: &Frame) -> AccessUnit {
-    let unit = encoder.encode(frame).unwrap().expect("no picture is skipped");
-    assert_eq!(unit.time(), frame.time());
+fn encoded(encoder: &mut Openh264, frame: Frame) -> AccessUnit {
+    let time = frame.time();
+    assert!(encoder.has_room());
+    encoder.submit(frame.into()).unwrap();
+    assert_eq!(encoder.in_flight(), 1, "no picture is skipped");
+    let Received::Unit(unit) = encoder.receive(None).unwrap() else { panic!("no picture") };
+    assert_eq!((unit.time(), encoder.in_flight()), (time, 0));
     unit
 }
 
@@ -66,7 +71,7 @@ fn keyframes(config: &Config, count: u32, forced: &[u32]) -> Vec<u32> {
         if forced.contains(number) {
             encoder.force_keyframe();
         }
-        encoded(&mut encoder, &card.frame(*number)).is_keyframe()
+        encoded(&mut encoder, card.frame(*number)).is_keyframe()
     };
     (0..count).filter(&mut is_keyframe).collect()
 }
@@ -87,8 +92,8 @@ fn assert_card_survives(config: &Config, least_psnr: f64) {
     let mut decoder = Decoder::new().unwrap();
     let (width, height) = (config.layout.width() as usize, config.layout.height() as usize);
     for number in 0..60 {
+        let unit = encoded(&mut encoder, card.frame(number));
         let frame = card.frame(number);
-        let unit = encoded(&mut encoder, &frame);
         let decoded = decoder.decode(&annexb(&unit)).unwrap().expect("one picture in, one out");
         assert_eq!(decoded.dimensions(), (width, height));
         let stride = decoded.strides().0;
@@ -143,7 +148,7 @@ fn every_idr_stands_alone_and_every_picture_is_one_slice() {
     let mut encoder = Openh264::new(&config).unwrap();
     let mut sets = None;
     for number in 0..25 {
-        let unit = encoded(&mut encoder, &card.frame(number));
+        let unit = encoded(&mut encoder, card.frame(number));
         let types: Vec<NalType> = unit.nals().map(|nal| NalType::of(nal[0])).collect();
         if unit.is_keyframe() {
             assert_eq!(types, [NalType::Sps, NalType::Pps, NalType::Idr]);
@@ -172,7 +177,7 @@ fn the_sps_says_what_was_asked_for() {
         (3840, 2160, 51),
     ] {
         let config = config(width, height, 600_000, 30);
-        let unit = encoded(&mut Openh264::new(&config).unwrap(), &Card::new(&config).frame(0));
+        let unit = encoded(&mut Openh264::new(&config).unwrap(), Card::new(&config).frame(0));
         let sps = unit.nals().next().map(SpsDescription::parse).unwrap().unwrap();
         assert_eq!((sps.width, sps.height), (width, height));
         assert_eq!(sps.profile, "Constrained Baseline");
@@ -210,13 +215,41 @@ fn the_bitrate_is_kept() {
         for number in 0..150 {
             let mut frame = card.frame(number);
             make_busy(&mut frame, &mut seed);
-            sizes.push(encoded(&mut encoder, &frame).size());
+            sizes.push(encoded(&mut encoder, frame).size());
         }
         let size: usize = sizes[30..].iter().sum();
         let actual = size as f64 * 8.0 * rate.as_f64() / 120.0;
         let share = actual / f64::from(bitrate);
         assert!((0.95..1.05).contains(&share), "{actual:.0} of {config:?}");
     }
+}
+
+/// Kilobits per second of busy pictures, over the second half of a hundred.
+fn actual_kilobits(encoder: &mut Openh264, config: &Config, first: u32) -> f64 {
+    let mut card = Card::new(config);
+    let mut seed = first + 1;
+    let mut size = 0;
+    for number in first..first + 100 {
+        let mut frame = card.frame(number);
+        make_busy(&mut frame, &mut seed);
+        let unit = encoded(encoder, frame);
+        size += if number >= first + 40 { unit.size() } else { 0 };
+    }
+    size as f64 * 8.0 * config.rate.as_f64() / 60.0 / 1e3
+}
+
+#[test]
+fn the_bitrate_can_be_changed_at_any_time() {
+    let config = config(320, 240, 600_000, 20);
+    let mut encoder = Openh264::new(&config).unwrap();
+    for (round, bitrate) in (0..).zip([800_000, 1_600_000, 600_000]) {
+        encoder.set_bitrate(bitrate).unwrap();
+        let actual = actual_kilobits(&mut encoder, &config, round * 100);
+        let share = actual * 1e3 / f64::from(bitrate);
+        assert!((0.9..1.1).contains(&share), "{actual:.0} of {bitrate}");
+    }
+    let refusal = encoder.set_bitrate(0).unwrap_err();
+    assert!(matches!(refusal, Error::Unsupported { .. }), "{refusal}");
 }
 
 #[test]
@@ -265,8 +298,8 @@ fn the_edges_of_what_is_promised_work() {
         for _ in 0..3 {
             let mut frame = pool.take(MediaTime::ZERO).unwrap();
             frame.bytes_mut().fill(128);
-            let unit = encoder.encode(&frame);
-            assert!(matches!(unit, Ok(Some(_))), "{config:?}: {unit:?}");
+            let unit = encoder.submit(frame.into()).and_then(|()| encoder.receive(None));
+            assert!(matches!(unit, Ok(Received::Unit(_))), "{config:?}: {unit:?}");
         }
     }
 }
@@ -275,8 +308,8 @@ fn the_edges_of_what_is_promised_work() {
 fn a_picture_of_another_size_is_refused_and_harms_nothing() {
     let (right, wrong) = (config(320, 240, 500_000, 30), config(640, 360, 500_000, 30));
     let mut encoder = Openh264::new(&right).unwrap();
-    assert!(encoded(&mut encoder, &Card::new(&right).frame(0)).is_keyframe());
-    let error = encoder.encode(&Card::new(&wrong).frame(1)).unwrap_err();
+    assert!(encoded(&mut encoder, Card::new(&right).frame(0)).is_keyframe());
+    let error = encoder.submit(Card::new(&wrong).frame(1).into()).unwrap_err();
     assert_eq!(error.to_string(), "openh264 failed: a picture of 640x360 in a stream of 320x240");
-    assert!(!encoded(&mut encoder, &Card::new(&right).frame(2)).is_keyframe());
+    assert!(!encoded(&mut encoder, Card::new(&right).frame(2)).is_keyframe());
 }

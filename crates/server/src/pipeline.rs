@@ -1,7 +1,7 @@
 //! From a source to a mount: the threads that capture, encode and publish.
 //!
 //! ```text
-//!  source thread ──Frame──▶ slot of one, newest wins ──▶ encoder thread ──▶ Publisher
+//!  source thread ──Picture──▶ slot of one, newest wins ──▶ encoder thread ──▶ Publisher
 //!  source thread ──AccessUnit (never dropped)──▶ Publisher
 //! ```
 //!
@@ -11,19 +11,22 @@
 use std::{
     fmt, io,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
 };
 
 use capture::{Captured, Description, Source};
-use encode::Encoder;
-use media::{Clock, Frame, FrameRate, I420Layout};
+use media::{Clock, FrameRate, I420Layout};
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, info_span};
 
+use self::slot::{CloseOnDrop, Slot};
 use crate::live::Publisher;
+
+mod encoding;
+mod slot;
 
 /// Opens the source, on the thread that will read it.
 pub type Open = Box<dyn FnOnce() -> Result<Box<dyn Source>, capture::Error> + Send>;
@@ -37,6 +40,8 @@ pub struct Config {
     pub open: Open,
     /// What to encode raw pictures to. Sources that give H.264 alone have none.
     pub encoding: Option<Encoding>,
+    /// By which encoder.
+    pub encoder: encode::Choice,
     /// Ends a wait of the source from another thread, where there is a way: it gives `None` then.
     pub wake: Option<Wake>,
 }
@@ -56,6 +61,16 @@ pub enum End {
     /// The source failed.
     #[error(transparent)]
     Source(#[from] capture::Error),
+    /// The source gives raw pictures where H.264 was expected.
+    #[error(
+        "it gives raw pictures of {}x{}, but was configured as H.264",
+        layout.width(),
+        layout.height()
+    )]
+    NotEncoded {
+        /// Their size.
+        layout: I420Layout,
+    },
     /// The encoder failed.
     #[error(transparent)]
     Encoder(#[from] encode::Error),
@@ -142,13 +157,9 @@ impl Worker {
             }
             (Description::Raw { layout, rate }, Some(encoding)) => {
                 self.publisher.start_on_demand();
-                self.encode(&mut *source, encoding(layout, rate))
+                self.encode(&mut *source, config.encoder, encoding(layout, rate))
             }
-            (Description::Raw { layout, .. }, None) => End::Encoder(encode::Error::Unsupported {
-                encoder: "none",
-                what: format!("raw {}x{}", layout.width(), layout.height()),
-                reason: "the stream was configured as H.264".to_owned(),
-            }),
+            (Description::Raw { layout, .. }, None) => End::NotEncoded { layout },
         }
     }
 
@@ -170,20 +181,28 @@ impl Worker {
 
     /// Reads the source here and encodes on a thread of its own, so that a slow encoder makes the
     /// source skip pictures rather than fall behind.
-    fn encode(self, source: &mut dyn Source, config: encode::Config) -> End {
+    fn encode(
+        self,
+        source: &mut dyn Source,
+        choice: encode::Choice,
+        config: encode::Config,
+    ) -> End {
         let Self { stop, mut publisher, clock } = self;
         publisher.announce(None, Some(config.rate), Some(config.bitrate));
-        let slot = Arc::new(Slot::default());
+        let slot = match Slot::new() {
+            Ok(slot) => Arc::new(slot),
+            Err(error) => return End::Thread(error),
+        };
         let encoder = {
             let slot = Arc::clone(&slot);
             let span = tracing::Span::current();
-            thread::Builder::new().name(format!("encode {}", publisher.mount().name())).spawn(
-                move || {
-                    let _span = span.entered();
-                    let _closed = CloseOnDrop(&slot);
-                    encode_all(&slot, &config, &mut publisher, &*clock)
-                },
-            )
+            let name = format!("encode {}", publisher.mount().name());
+            thread::Builder::new().name(name).spawn(move || {
+                let _span = span.entered();
+                let _closed = CloseOnDrop(&slot);
+                let mut encoder = encode::open(&choice, &config)?;
+                encoding::run(&slot, &mut *encoder, &mut publisher, &*clock)
+            })
         };
         let encoder = match encoder {
             Ok(encoder) => encoder,
@@ -195,7 +214,7 @@ impl Worker {
             }
             match source.next() {
                 Ok(Some(Captured::Raw(frame))) => {
-                    if slot.put(frame).is_err() {
+                    if slot.put(frame.into()).is_err() {
                         // The encoder is gone; its thread says why.
                         break End::Panicked;
                     }
@@ -212,115 +231,5 @@ impl Worker {
             Ok(Err(error)) => End::Encoder(error),
             Err(_) => End::Panicked,
         }
-    }
-}
-
-fn encode_all(
-    slot: &Slot,
-    config: &encode::Config,
-    publisher: &mut Publisher,
-    clock: &dyn Clock,
-) -> Result<(), encode::Error> {
-    let mut encoder = encode::openh264::Openh264::new(config)?;
-    info!(
-        encoder = encoder.name(),
-        size = %format_args!("{}x{}", config.layout.width(), config.layout.height()),
-        rate = %config.rate,
-        bitrate = config.bitrate,
-        gop = config.gop,
-        "encoding"
-    );
-    while let Some(frame) = slot.take() {
-        if publisher.mount().take_keyframe_request(clock.now()) {
-            encoder.force_keyframe();
-        }
-        if let Some(unit) = encoder.encode(&frame)? {
-            // Before anything is sent: the buffer is free for the next picture.
-            drop(frame);
-            publisher.publish(&unit);
-        }
-    }
-    Ok(())
-}
-
-/// A slot of one picture between two threads: the newest wins. Only for raw pictures; an encoded
-/// one must never be dropped silently.
-#[derive(Debug, Default)]
-struct Slot {
-    state: Mutex<SlotState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct SlotState {
-    frame: Option<Frame>,
-    closed: bool,
-}
-
-/// The other side is gone.
-#[derive(Debug)]
-struct Closed;
-
-impl Slot {
-    fn put(&self, frame: Frame) -> Result<(), Closed> {
-        let replaced = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.closed {
-                return Err(Closed);
-            }
-            state.frame.replace(frame)
-        };
-        self.changed.notify_one();
-        if let Some(replaced) = replaced {
-            debug!(frame = ?replaced, "encoder too slow: a picture was skipped");
-        }
-        Ok(())
-    }
-
-    /// The newest picture; waits for one. `None` when the slot was closed and is empty.
-    fn take(&self) -> Option<Frame> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(frame) = state.frame.take() {
-                return Some(frame);
-            }
-            if state.closed {
-                return None;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.changed.notify_one();
-    }
-}
-
-struct CloseOnDrop<'a>(&'a Slot);
-
-impl Drop for CloseOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use media::{FramePool, I420Layout, MediaTime};
-
-    use super::*;
-
-    #[test]
-    fn the_newest_picture_wins_and_a_closed_slot_still_gives_its_last() {
-        let mut pool = FramePool::new(I420Layout::new(2, 2).unwrap(), 3);
-        let slot = Slot::default();
-        for nanos in 1..=2 {
-            slot.put(pool.take(MediaTime::from_nanos(nanos)).unwrap()).unwrap();
-        }
-        slot.close();
-        assert!(slot.put(pool.take(MediaTime::ZERO).unwrap()).is_err());
-        assert_eq!(slot.take().unwrap().time(), MediaTime::from_nanos(2));
-        assert!(slot.take().is_none());
     }
 }

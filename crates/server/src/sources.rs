@@ -78,7 +78,9 @@ pub(crate) fn start_pipeline(
             (Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)), None)
         }
     };
-    Pipeline::start(pipeline::Config { open, encoding, wake: None }, publisher, clock.clone())
+    let encoder = encode::Choice::Auto;
+    let config = pipeline::Config { open, encoding, encoder, wake: None };
+    Pipeline::start(config, publisher, clock.clone())
 }
 
 /// For sources whose size and rate are configured.

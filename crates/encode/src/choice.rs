@@ -1,0 +1,94 @@
+//! Which encoder to take: the machine's own before openh264.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use tracing::info;
+
+use crate::{Config, Encoder, Error, openh264::Openh264};
+
+/// Which encoder to take. As text: `auto`, `openh264`, or `v4l2:` and a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The first of the machine's own that can do it, else openh264.
+    #[default]
+    Auto,
+    /// openh264, in software.
+    Openh264,
+    /// The one behind this device node, and no other.
+    V4l2(PathBuf),
+}
+
+/// Opens an encoder, and says in the log which and why.
+///
+/// # Errors
+///
+/// When the one that was chosen, or none, can encode such pictures.
+pub fn open(choice: &Choice, config: &Config) -> Result<Box<dyn Encoder>, Error> {
+    match choice {
+        Choice::Auto | Choice::Openh264 => {
+            let encoder = Openh264::new(config)?;
+            info!(
+                encoder = encoder.name(),
+                size = %format_args!("{}x{}", config.layout.width(), config.layout.height()),
+                rate = %config.rate,
+                bitrate = config.bitrate,
+                gop = config.gop,
+                "encoding"
+            );
+            Ok(Box::new(encoder))
+        }
+        Choice::V4l2(path) => Err(Error::Unsupported {
+            encoder: path.display().to_string(),
+            what: "anything".to_owned(),
+            reason: "hardware encoders cannot be used yet".to_owned(),
+        }),
+    }
+}
+
+impl FromStr for Choice {
+    type Err = UnknownChoice;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix("v4l2:")) {
+            ("auto", _) => Ok(Self::Auto),
+            ("openh264", _) => Ok(Self::Openh264),
+            (_, Some(path)) if !path.is_empty() => Ok(Self::V4l2(path.into())),
+            _ => Err(UnknownChoice),
+        }
+    }
+}
+
+/// A text that names no encoder.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an encoder is auto, openh264 or v4l2: and a device, as v4l2:/dev/video11")]
+pub struct UnknownChoice;
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Openh264 => f.write_str("openh264"),
+            Self::V4l2(path) => write!(f, "v4l2:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_as_text() {
+        for (text, choice) in [
+            ("auto", Choice::Auto),
+            ("openh264", Choice::Openh264),
+            ("v4l2:/dev/video11", Choice::V4l2("/dev/video11".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(choice.clone()));
+            assert_eq!(choice.to_string(), text);
+        }
+        for text in ["", "v4l2", "v4l2:", "Auto", "x264"] {
+            assert_eq!(text.parse::<Choice>(), Err(UnknownChoice), "{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A slot of one picture between two threads: the newest wins.
+//!
+//! Only for raw pictures; an encoded one must never be dropped silently.
+
+use std::{
+    io,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use encode::Picture;
+use tracing::debug;
+use v4l2::Waker;
+
+/// The slot. One thread puts, one takes.
+#[derive(Debug)]
+pub(super) struct Slot {
+    state: Mutex<State>,
+    /// Both tell that there is a picture, or that the slot was closed: the one to who waits for the
+    /// slot alone, the other to who waits for an encoder as well.
+    changed: Condvar,
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    picture: Option<Picture>,
+    closed: bool,
+}
+
+/// The other side is gone.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+impl Slot {
+    /// An empty one.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no file descriptors left.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { state: Mutex::default(), changed: Condvar::new(), waker: Waker::new()? })
+    }
+
+    /// Puts a picture in, in the place of one that nobody has taken.
+    pub(super) fn put(&self, picture: Picture) -> Result<(), Closed> {
+        let replaced = {
+            let mut state = self.lock();
+            if state.closed {
+                return Err(Closed);
+            }
+            state.picture.replace(picture)
+        };
+        self.tell();
+        if let Some(replaced) = replaced {
+            debug!(picture = ?replaced, "encoder too slow: a picture was skipped");
+        }
+        Ok(())
+    }
+
+    /// The newest picture, if one is there.
+    pub(super) fn take(&self) -> Result<Option<Picture>, Closed> {
+        // Before looking: what is put in afterwards wakes again.
+        self.waker.reset();
+        self.lock().take()
+    }
+
+    /// The newest picture; waits for one.
+    pub(super) fn wait(&self) -> Result<Picture, Closed> {
+        self.waker.reset();
+        let mut state = self.lock();
+        loop {
+            if let Some(picture) = state.take()? {
+                return Ok(picture);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Used when [`Slot::take`] has something to say.
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// No more pictures are put in, or taken out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.changed.notify_one();
+        self.waker.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Result<Option<Picture>, Closed> {
+        match self.picture.take() {
+            None if self.closed => Err(Closed),
+            picture => Ok(picture),
+        }
+    }
+}
+
+/// Closes the slot when the thread that holds it ends, even by a panic.
+pub(super) struct CloseOnDrop<'a>(pub(super) &'a Slot);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media::{FramePool, I420Layout, MediaTime};
+
+    use super::*;
+
+    fn time(picture: &Picture) -> MediaTime {
+        let Picture::Raw(frame) = picture;
+        frame.time()
+    }
+
+    #[test]
+    fn the_newest_picture_wins_and_a_closed_slot_still_gives_its_last() {
+        let mut pool = FramePool::new(I420Layout::new(2, 2).unwrap(), 3);
+        let slot = Slot::new().unwrap();
+        assert!(matches!(slot.take(), Ok(None)));
+        for nanos in 1..=2 {
+            slot.put(pool.take(MediaTime::from_nanos(nanos)).unwrap().into()).unwrap();
+        }
+        slot.close();
+        assert!(slot.put(pool.take(MediaTime::ZERO).unwrap().into()).is_err());
+        assert_eq!(time(&slot.wait().unwrap()), MediaTime::from_nanos(2));
+        assert!(slot.wait().is_err() && slot.take().is_err());
+    }
+
+    /// Whoever waits for an encoder hears of a picture once, and of no picture that it has taken.
+    #[test]
+    fn the_waker_stands_for_what_nobody_has_looked_at() {
+        let mut pool = FramePool::new(I420Layout::new(2, 2).unwrap(), 3);
+        let slot = Slot::new().unwrap();
+        let mut put = || slot.put(pool.take(MediaTime::ZERO).unwrap().into()).unwrap();
+        put();
+        assert!(slot.wait().is_ok());
+        assert!(!slot.waker().reset());
+        put();
+        put();
+        assert!(slot.waker().reset());
+        assert!(matches!(slot.take(), Ok(Some(_))));
+        slot.close();
+        assert!(slot.waker().reset());
+    }
+}
