@@ -4,10 +4,10 @@
 
 use std::{env, path::Path, process::ExitCode, sync::Arc, time::Instant};
 
-use ::v4l2::{PixelFormat, Size};
+use ::v4l2::Size;
 use capture::{
     Captured, Source,
-    v4l2::{Camera, choice::Wanted},
+    v4l2::{Camera, Config, choice::Wanted},
 };
 use media::{Clock, MediaTime, WallTime};
 
@@ -29,12 +29,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         let (width, height) = text.split_once('x')?;
         Some(Size { width: width.parse().ok()?, height: height.parse().ok()? })
     });
-    let pixel_format = arguments.next().and_then(|text| {
-        let code: [u8; 4] = format!("{text:4}").into_bytes().try_into().ok()?;
-        Some(PixelFormat::new(code))
-    });
-    let wanted = Wanted { size, pixel_format, rate: None };
-    let mut camera = Camera::open(Path::new(&path), &wanted, &[], Arc::new(Monotonic))?;
+    let format = arguments.next().map(|text| text.parse()).transpose()?;
+    let config = Config { wanted: Wanted { size, format, rate: None }, ..Config::default() };
+    let mut camera = Camera::open(Path::new(&path), config, Arc::new(Monotonic))?;
     println!("{:?}", camera.description());
     let begin = Instant::now();
     for number in 0..count {

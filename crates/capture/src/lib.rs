@@ -10,6 +10,7 @@ use media::{AccessUnit, Frame, FrameRate, I420Layout, h264::ParameterSets};
 
 pub mod file;
 pub mod pipe;
+pub mod spelling;
 pub mod synthetic;
 pub mod v4l2;
 

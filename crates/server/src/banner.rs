@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use capture::v4l2::name::Name;
 use nix::ifaddrs::getifaddrs;
 
 use crate::{
@@ -75,6 +76,12 @@ impl fmt::Display for Described<'_> {
             write!(f, "{what}, {width}x{height} at {} fps, H.264 {megabits} Mbit/s", to.rate)
         };
         match self.0 {
+            config::Source::Unsaid => write!(f, "the first camera, or the test card"),
+            config::Source::Camera(camera) => match &camera.name {
+                Name::Any => write!(f, "the first camera"),
+                Name::Path(path) => write!(f, "camera {}", path.display()),
+                Name::Stable(name) => write!(f, "camera {name}"),
+            },
             config::Source::Test(to) => encoded(f, "test card", to),
             config::Source::File(file) => write!(f, "{}, in a loop", file.path.display()),
             config::Source::Stdin(config::Pipe::Yuv420p(to)) => encoded(f, "standard input", to),

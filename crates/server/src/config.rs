@@ -16,8 +16,9 @@ use std::{
     path::PathBuf,
 };
 
+use capture::v4l2::{choice::Wanted, name::Name};
 use encode::Config as Encoder;
-use media::FrameRate;
+use media::{FrameRate, I420Layout};
 
 pub use crate::limits::Limits;
 
@@ -26,6 +27,7 @@ pub use self::{
     file::keys,
     layer::{Layer, PASSWORD_VARIABLE, USER_VARIABLE, resolve},
     notes::Note,
+    value::Gop,
 };
 
 mod error;
@@ -73,7 +75,7 @@ impl Config {
 }
 
 impl Default for Config {
-    /// The test card for everyone with a password: what a bare `lenscast` serves.
+    /// The first camera, or the test card, for everyone with a password: what a bare `lenscast` serves.
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT)],
@@ -198,9 +200,9 @@ pub struct Stream {
 }
 
 impl Default for Stream {
-    /// The test card, 1280x720 at 30 frames per second, named `cam`.
+    /// Nothing said about it: the first camera or the test card, named `cam`.
     fn default() -> Self {
-        Self { name: StreamName::default(), source: source::test_card(), users: None }
+        Self { name: StreamName::default(), source: Source::Unsaid, users: None }
     }
 }
 
@@ -235,12 +237,56 @@ impl fmt::Display for StreamName {
 /// Where a stream's pictures come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
+    /// Nobody said: the first camera that can be used, or the test card where there is none.
+    Unsaid,
     /// The built-in moving test card, encoded as said.
     Test(Encoder),
     /// H.264 in a file, looped.
     File(File),
     /// Standard input.
     Stdin(Pipe),
+    /// A camera of the kernel.
+    Camera(Camera),
+}
+
+/// A camera of the kernel, and what becomes of its pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Camera {
+    /// Which one.
+    pub name: Name,
+    /// What to take of what it offers.
+    pub wanted: Wanted,
+    /// Controls to set before it starts, as names and values in text: which there are, the camera
+    /// alone knows.
+    pub controls: Vec<(String, String)>,
+    /// Bits per second, where its pictures are encoded here; `None`: by size and rate.
+    pub bitrate: Option<u32>,
+    /// From keyframe to keyframe, where its pictures are encoded here.
+    pub gop: Gop,
+}
+
+impl Camera {
+    /// Whichever can be used first, with nothing else said.
+    pub fn any() -> Self {
+        Self {
+            name: Name::Any,
+            wanted: Wanted::default(),
+            controls: Vec::new(),
+            bitrate: None,
+            gop: Gop::default(),
+        }
+    }
+
+    /// What raw pictures of it are encoded to.
+    pub fn encoder(&self, layout: I420Layout, rate: FrameRate) -> Encoder {
+        let bitrate = self.bitrate.unwrap_or_else(|| value::default_bitrate(layout, rate));
+        Encoder { layout, rate, bitrate, gop: self.gop.frames(rate) }
+    }
+}
+
+/// The test card with nothing said about it.
+pub fn test_card() -> Source {
+    source::test_card()
 }
 
 /// H.264 in a file.

@@ -21,7 +21,7 @@ use lenscast::{
     pipeline::End,
     probe, resources,
     serve::{Server, Stopped},
-    sources::check_files,
+    sources::{self, check_files},
 };
 use media::Clock;
 use tokio::signal::unix::{SignalKind, signal};
@@ -73,7 +73,8 @@ fn start_log(cli: &Cli, environment: &Environment) -> anyhow::Result<WorkerGuard
 }
 
 fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()> {
-    let config = arguments.config(environment)?;
+    let mut config = arguments.config(environment)?;
+    sources::settle(&mut config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     check_files(&config, &clock)?;
     resources::raise_open_files();

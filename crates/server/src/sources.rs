@@ -2,8 +2,18 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use capture::{Source, file, pipe, synthetic};
+use ::v4l2::Waker;
+use capture::{
+    Source, file, pipe, synthetic,
+    v4l2::{
+        self,
+        choice::Wanted,
+        name::{Name, Places},
+        survey::{Survey, Usable, survey},
+    },
+};
 use media::Clock;
+use tracing::info;
 
 use crate::{
     config::{self, Config},
@@ -32,11 +42,11 @@ pub(crate) fn start(source: &config::Source) -> Start {
         config::Source::Test(_) | config::Source::Stdin(config::Pipe::Yuv420p(_)) => {
             Start::OnDemand
         }
+        // Until it says that its pictures are encoded here.
+        config::Source::Camera(_) | config::Source::Unsaid => LIVE,
         // Nobody minds seeing a file some seconds later than others, but a black window.
         config::Source::File(_) => Start::Cached { span: Duration::from_secs(12), bytes: 16 << 20 },
-        config::Source::Stdin(config::Pipe::H264 { .. }) => {
-            Start::Cached { span: Duration::from_secs(2), bytes: 2 << 20 }
-        }
+        config::Source::Stdin(config::Pipe::H264 { .. }) => LIVE,
     }
 }
 
@@ -48,7 +58,20 @@ pub(crate) fn start_pipeline(
 ) -> Pipeline {
     let title = stream.name.as_str().to_owned();
     let source_clock = clock.clone();
-    let (open, encoding): (pipeline::Open, _) = match stream.source.clone() {
+    let mut wake: Option<pipeline::Wake> = None;
+    let (open, encoding): (pipeline::Open, Option<pipeline::Encoding>) = match stream.source.clone()
+    {
+        config::Source::Unsaid => return start_pipeline(&settled(stream), publisher, clock),
+        config::Source::Camera(camera) => {
+            // Without one it is stopped at its next picture.
+            let waker = Waker::new().ok();
+            wake = waker.clone().map(|waker| Box::new(move || waker.wake()) as pipeline::Wake);
+            let encoding = camera.clone();
+            (
+                Box::new(move || open_camera(camera, waker, source_clock)),
+                Some(Box::new(move |layout, rate| encoding.encoder(layout, rate))),
+            )
+        }
         config::Source::Test(encoder) => {
             let card = synthetic::Config { layout: encoder.layout, rate: encoder.rate, title };
             let open = move || {
@@ -79,11 +102,73 @@ pub(crate) fn start_pipeline(
         }
     };
     let encoder = encode::Choice::Auto;
-    let config = pipeline::Config { open, encoding, encoder, wake: None };
+    let config = pipeline::Config { open, encoding, encoder, wake };
     Pipeline::start(config, publisher, clock.clone())
+}
+
+fn open_camera(
+    camera: config::Camera,
+    waker: Option<Waker>,
+    clock: Arc<dyn Clock>,
+) -> Result<Box<dyn Source>, capture::Error> {
+    let path = match camera.name {
+        Name::Path(path) => path,
+        Name::Stable(name) => Places::default().find(&name)?,
+        Name::Any => match first_camera(&camera.wanted) {
+            Some(usable) => usable.path,
+            None => {
+                return Err(capture::Error::Unusable {
+                    path: "v4l2:".into(),
+                    reason: "no camera can be used".into(),
+                    remedy: Some("lenscast devices   # lists what there is".to_owned()),
+                });
+            }
+        },
+    };
+    let config = v4l2::Config { wanted: camera.wanted, controls: camera.controls, waker };
+    Ok(Box::new(v4l2::Camera::open(&path, config, clock)?))
+}
+
+/// Replaces what nobody said by the first camera that can be used, or by the test card.
+pub fn settle(config: &mut Config) {
+    for stream in &mut config.streams {
+        *stream = settled(stream);
+    }
+}
+
+fn settled(stream: &config::Stream) -> config::Stream {
+    let mut stream = stream.clone();
+    if stream.source == config::Source::Unsaid {
+        stream.source = match first_camera(&Wanted::default()) {
+            Some(usable) => {
+                let name = Name::Path(usable.path);
+                config::Source::Camera(config::Camera { name, ..config::Camera::any() })
+            }
+            None => config::test_card(),
+        };
+    }
+    stream
+}
+
+/// The best of the cameras that can be used; why the others cannot is logged.
+fn first_camera(wanted: &Wanted) -> Option<Usable> {
+    let Survey { usable, refused } = survey(&Places::default(), wanted);
+    for (path, reason) in refused {
+        info!(device = %path.display(), reason, "not a camera that can be served");
+    }
+    let mut usable = usable.into_iter();
+    let first = usable.next()?;
+    for other in usable {
+        info!(device = %other.path.display(), card = other.capability.card, "another camera");
+    }
+    info!(device = %first.path.display(), card = first.capability.card, "the camera served");
+    Some(first)
 }
 
 /// For sources whose size and rate are configured.
 fn as_configured(encoder: encode::Config) -> pipeline::Encoding {
     Box::new(move |_, _| encoder)
 }
+
+/// A stream whose keyframes come when they come: nobody minds a moment's delay, but a black window.
+const LIVE: Start = Start::Cached { span: Duration::from_secs(2), bytes: 2 << 20 };

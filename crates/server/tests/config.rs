@@ -29,7 +29,8 @@ fn the_example_serves_what_it_says() {
     );
     let names: Vec<_> = config.streams.iter().map(|stream| stream.name.as_str()).collect();
     assert_eq!(names, ["card", "card/small"]);
-    assert_eq!(config.streams[0].source, default.streams[0].source);
+    assert_eq!(config.streams[0].source, config::test_card());
+    assert_eq!(default.streams[0].source, Source::Unsaid);
     let Access::Users(users) = &config.access else { panic!("{:?}", config.access) };
     assert_eq!(users.len(), 2);
 }
@@ -50,7 +51,7 @@ fn the_examples_that_are_commented_out_are_good_too() {
         .collect();
     let config = resolve(&path, &uncommented);
     let names: Vec<_> = config.streams.iter().map(|stream| stream.name.as_str()).collect();
-    assert_eq!(names, ["card", "card/small", "door", "pipe"]);
+    assert_eq!(names, ["card", "card/small", "door", "pipe", "porch"]);
     let Source::File(file) = &config.streams[2].source else { panic!("{:?}", config.streams) };
     assert_eq!(file.path, root().join("videos/door.mp4"));
 }

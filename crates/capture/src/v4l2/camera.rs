@@ -1,20 +1,32 @@
 //! One camera, streaming.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{os::fd::AsFd, path::Path, sync::Arc, time::Duration};
 
 use ::v4l2::{
-    Content, Dequeued, Device, Format, Interest, Intervals, Next, PixelFormat, Queue, QueueKind,
-    Size, queue::Clock as BufferClock,
+    Content, Dequeued, Device, Format, Interest, Next, Queue, QueueKind, Trouble, Waker,
+    queue::Clock as BufferClock,
 };
-use bytes::Bytes;
-use media::{
-    AccessUnit, Clock, Frame, FramePool, FrameRate, I420Layout, MediaTime,
-    convert::{self, Packed, TooShort},
-};
+use media::{Clock, FrameRate, MediaTime};
 use tracing::{debug, info, warn};
 
-use super::choice::{Choice, Offer, Wanted, choose};
+use super::{
+    choice::{Choice, Wanted, choose},
+    controls, offers,
+    pictures::{Pictures, Taken},
+};
 use crate::{Captured, Description, Error, Source};
+
+/// What is asked of a camera.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// What to take. By default, whatever [`choose`] finds best.
+    pub wanted: Wanted,
+    /// Controls to set before it starts, as names and values in text. By default none: the camera
+    /// keeps what was set last.
+    pub controls: Vec<(String, String)>,
+    /// Ends [`Source::next`], which then gives `None`. Without one it takes until the next picture.
+    pub waker: Option<Waker>,
+}
 
 /// A camera that streams from when it is opened until it is dropped.
 ///
@@ -25,49 +37,33 @@ pub struct Camera {
     pictures: Pictures,
     description: Description,
     clock: Arc<dyn Clock>,
+    waker: Option<Waker>,
+    count: Count,
+}
+
+/// Of pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    /// The driver's count of the last.
     sequence: Option<u32>,
+    /// Given on.
+    given: u64,
+    /// Counted by the driver, and never come.
     lost: u64,
+    /// Come, and not fit to be shown.
     damaged: u64,
-}
-
-/// How a buffer becomes what the source gives.
-enum Pictures {
-    H264,
-    Raw { pool: FramePool, planes: Planes },
-}
-
-/// Where the samples lie in a buffer.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Planes {
-    Packed {
-        order: Packed,
-        stride: usize,
-    },
-    /// In one piece of memory, or in two.
-    Nv12 {
-        strides: [usize; 2],
-        pieces: usize,
-    },
-    /// In one piece of memory, or in three.
-    I420 {
-        strides: [usize; 3],
-        pieces: usize,
-    },
+    /// Come while all before them were still in use.
+    skipped: u64,
 }
 
 impl Camera {
-    /// Chooses what to take by `wanted`, sets `controls` by name, and starts the camera.
+    /// Chooses what to take, sets controls, and starts the camera.
     ///
     /// # Errors
     ///
     /// When the device is no camera, cannot give what is wanted, has no such control, or fails.
-    pub fn open(
-        path: &Path,
-        wanted: &Wanted,
-        controls: &[(String, String)],
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, Error> {
-        Self::start(Device::open(path)?, wanted, controls, clock)
+    pub fn open(path: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::start(Device::open(path)?, config, clock)
     }
 
     /// The same for a device that is open.
@@ -75,23 +71,14 @@ impl Camera {
     /// # Errors
     ///
     /// As [`Camera::open`].
-    pub fn start(
-        device: Device,
-        wanted: &Wanted,
-        controls: &[(String, String)],
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, Error> {
-        let unusable = |reason: String| Error::Unusable {
-            path: device.path().to_owned(),
-            reason: reason.into(),
-            remedy: None,
-        };
+    pub fn start(device: Device, config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let unusable = |reason: String| broken(&device, reason);
         let Some(kind) = device.capability().camera() else {
             return Err(unusable("it is a video device, but gives no pictures".to_owned()));
         };
-        let choice = decide(&device, kind, wanted, unusable)?;
+        let choice = decide(&device, kind, &config.wanted)?;
         let asked = Format::new(choice.size, choice.pixel_format);
-        let format = device.set_format(kind, &asked)?;
+        let format = device.set_format(kind, &asked).map_err(|error| in_use(&device, error))?;
         if format.pixel_format != choice.pixel_format {
             return Err(unusable(format!("asked for {asked}, it gives {format}")));
         }
@@ -100,10 +87,11 @@ impl Camera {
             Some(interval) => device.set_interval(kind, interval)?,
             None => None,
         };
-        set_controls(&device, controls, unusable)?;
+        controls::set_all(&device, &config.controls)?;
         let rate = interval.and_then(|i| FrameRate::new(i.denominator, i.numerator));
-        let (pictures, description) = pictures(&format, rate).map_err(unusable)?;
-        let mut queue = Queue::allocate(&device, kind, BUFFERS)?;
+        let (pictures, description) = Pictures::of(&format, rate).map_err(unusable)?;
+        let allocated = Queue::allocate(&device, kind, BUFFERS);
+        let mut queue = allocated.map_err(|error| in_use(&device, error))?;
         for index in 0..queue.len() {
             queue.enqueue(index, Content::default())?;
         }
@@ -116,55 +104,48 @@ impl Camera {
             buffers = queue.len(),
             "camera on"
         );
-        let (sequence, lost, damaged) = (None, 0, 0);
-        Ok(Self { queue, pictures, description, clock, sequence, lost, damaged })
+        let Config { waker, .. } = config;
+        Ok(Self { queue, pictures, description, clock, waker, count: Count::default() })
     }
 
     /// Pictures that the driver counted and nobody got.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.count.lost
     }
 
-    fn wait(&mut self) -> Result<Dequeued, Error> {
+    /// The next buffer; `None` when woken.
+    fn wait(&mut self) -> Result<Option<Dequeued>, Error> {
         let device = self.queue.device().clone();
         let readable = Interest { readable: true, ..Interest::default() };
         loop {
             match self.queue.dequeue()? {
-                Next::Buffer(buffer) => return Ok(buffer),
+                Next::Buffer(buffer) => return Ok(Some(buffer)),
                 Next::NotYet => {}
-                Next::Drained => return Err(broken(&device, "the driver ended the stream")),
+                Next::Drained => return Err(broken(&device, "the driver ended the stream".into())),
             }
-            let ready = device.wait(readable, None, STALL)?;
+            let ready = device.wait(readable, self.waker.as_ref().map(AsFd::as_fd), STALL)?;
+            if ready.woken {
+                return Ok(None);
+            }
             if ready.readable {
                 continue;
             }
             // What the driver says of an error is said by asking for a buffer once more.
             if ready.error || ready.gone {
                 if let Next::Buffer(buffer) = self.queue.dequeue()? {
-                    return Ok(buffer);
+                    return Ok(Some(buffer));
                 }
-                return Err(broken(&device, "the driver gave the stream up"));
+                return Err(broken(&device, "the driver gave the stream up".into()));
             }
             let seconds = STALL.as_secs();
-            return Err(broken(&device, &format!("no picture came for {seconds} seconds")));
-        }
-    }
-
-    fn count(&mut self, buffer: &Dequeued) {
-        if let Some(last) = self.sequence.replace(buffer.sequence) {
-            // A driver that starts its count again has lost nothing.
-            let missing = buffer.sequence.wrapping_sub(last).wrapping_sub(1);
-            if (1..=LARGEST_GAP).contains(&missing) {
-                self.lost += u64::from(missing);
-                debug!(missing, lost = self.lost, "the camera has lost pictures");
-            }
+            return Err(broken(&device, format!("no picture came for {seconds} seconds")));
         }
     }
 
     /// What is in the buffer; `None` when it cannot be used.
     fn take(&mut self, buffer: &Dequeued) -> Option<Captured> {
         if buffer.is_damaged {
-            self.complain("the driver says it is damaged");
+            self.count.complain("the driver says it is damaged");
             return None;
         }
         let time = match buffer.clock {
@@ -174,21 +155,58 @@ impl Camera {
             BufferClock::Copied | BufferClock::Unknown => self.clock.now(),
         };
         let data = |plane| self.queue.data(buffer, plane).unwrap_or_default();
-        match &mut self.pictures {
-            Pictures::H264 => {
-                let unit = AccessUnit::from_annexb(Bytes::copy_from_slice(data(0)), time);
-                Some(Captured::Encoded(unit))
+        match self.pictures.take([data(0), data(1), data(2)], time) {
+            Taken::Picture(captured) => {
+                self.count.given += 1;
+                return Some(captured);
             }
-            Pictures::Raw { pool, planes } => {
-                // All in use: the one before has not been encoded, and this one is too many.
-                let mut frame = pool.take(time)?;
-                match convert(*planes, [data(0), data(1), data(2)], &mut frame) {
-                    Ok(()) => Some(Captured::Raw(frame)),
-                    Err(short) => {
-                        self.complain(&short.to_string());
-                        None
-                    }
-                }
+            Taken::NoRoom => self.count.skipped += 1,
+            Taken::Damaged(reason) => self.count.complain(&reason),
+        }
+        None
+    }
+}
+
+impl Source for Camera {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn next(&mut self) -> Result<Option<Captured>, Error> {
+        loop {
+            let Some(buffer) = self.wait()? else { return Ok(None) };
+            self.count.note(buffer.sequence);
+            let captured = self.take(&buffer);
+            self.queue.enqueue(buffer.index, Content::default())?;
+            if captured.is_some() {
+                return Ok(captured);
+            }
+        }
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        let Count { given, lost, damaged, skipped, .. } = self.count;
+        info!(
+            device = %self.queue.device().path().display(),
+            pictures = given,
+            lost,
+            damaged,
+            skipped,
+            "camera off"
+        );
+    }
+}
+
+impl Count {
+    fn note(&mut self, sequence: u32) {
+        if let Some(last) = self.sequence.replace(sequence) {
+            // A driver that starts its count again has lost nothing.
+            let missing = sequence.wrapping_sub(last).wrapping_sub(1);
+            if (1..=LARGEST_GAP).contains(&missing) {
+                self.lost += u64::from(missing);
+                debug!(missing, lost = self.lost, "the camera has lost pictures");
             }
         }
     }
@@ -202,159 +220,56 @@ impl Camera {
     }
 }
 
-impl Source for Camera {
-    fn description(&self) -> &Description {
-        &self.description
+fn decide(device: &Device, kind: QueueKind, wanted: &Wanted) -> Result<Choice, Error> {
+    let offers = offers(device, kind)?;
+    // A driver that fails here fails again when it is set, and is heard then.
+    let intervals = |format, size| device.intervals(format, size).ok().flatten();
+    let reasoned =
+        choose(&offers, wanted, intervals).map_err(|no| broken(device, no.to_string()))?;
+    if reasoned.missed_size.is_some() || reasoned.missed_rate.is_some() {
+        warn!(device = %device.path().display(), "{reasoned}");
+    } else {
+        info!(device = %device.path().display(), "{reasoned}");
     }
-
-    fn next(&mut self) -> Result<Option<Captured>, Error> {
-        loop {
-            let buffer = self.wait()?;
-            self.count(&buffer);
-            let captured = self.take(&buffer);
-            self.queue.enqueue(buffer.index, Content::default())?;
-            if captured.is_some() {
-                return Ok(captured);
-            }
-        }
-    }
-}
-
-fn decide(
-    device: &Device,
-    kind: QueueKind,
-    wanted: &Wanted,
-    unusable: impl Fn(String) -> Error,
-) -> Result<Choice, Error> {
-    let mut offers = Vec::new();
-    for format in device.formats(kind)? {
-        let pixel_format = format.pixel_format;
-        offers.push(Offer { pixel_format, sizes: device.sizes(pixel_format)? });
-    }
-    let intervals = |format: PixelFormat, size: Size| -> Option<Intervals> {
-        // A driver that fails here fails again when it is set, and is heard then.
-        device.intervals(format, size).ok().flatten()
-    };
-    let reasoned = choose(&offers, wanted, intervals).map_err(|no| unusable(no.to_string()))?;
-    info!(device = %device.path().display(), "{reasoned}");
     Ok(reasoned.choice)
 }
 
-fn set_controls(
-    device: &Device,
-    controls: &[(String, String)],
-    unusable: impl Fn(String) -> Error,
-) -> Result<(), Error> {
-    if controls.is_empty() {
-        return Ok(());
+/// What to do about a camera that somebody else has.
+fn in_use(device: &Device, error: ::v4l2::Error) -> Error {
+    if error.trouble() != Trouble::Busy {
+        return error.into();
     }
-    let there = device.controls()?;
-    for (name, text) in controls {
-        let Some(control) = there.iter().find(|control| control.name() == *name) else {
-            let names: Vec<String> = there.iter().map(::v4l2::Control::name).collect();
-            return Err(unusable(format!("it has no control {name}, but {}", names.join(", "))));
-        };
-        let value = control.parse(text).map_err(|wrong| unusable(wrong.to_string()))?;
-        device.set_value(control, &value)?;
-    }
-    Ok(())
-}
-
-fn pictures(format: &Format, rate: Option<FrameRate>) -> Result<(Pictures, Description), String> {
-    let Size { width, height } = format.size;
-    let layout = I420Layout::new(width, height)
-        .ok_or_else(|| format!("pictures of {} cannot be streamed", format.size))?;
-    let stride = |plane: usize| format.planes.get(plane).map_or(0, |p| p.stride as usize);
-    let least = layout.strides();
-    let halves = |stride: usize| stride.div_ceil(2);
-    let pieces = format.planes.len();
-    let planes = match format.pixel_format {
-        PixelFormat::H264 => {
-            return Ok((Pictures::H264, Description::H264 { parameter_sets: None, rate }));
-        }
-        PixelFormat::YUYV => {
-            let stride = stride(0).max(least[1] * 4);
-            Planes::Packed { order: Packed::Yuyv, stride }
-        }
-        PixelFormat::UYVY => {
-            let stride = stride(0).max(least[1] * 4);
-            Planes::Packed { order: Packed::Uyvy, stride }
-        }
-        PixelFormat::NV12 | PixelFormat::NV12M => {
-            let luma = stride(0).max(least[1] * 2);
-            let chroma = if pieces > 1 { stride(1).max(least[1] * 2) } else { luma };
-            Planes::Nv12 { strides: [luma, chroma], pieces }
-        }
-        PixelFormat::YUV420 | PixelFormat::YUV420M => {
-            let luma = stride(0).max(least[0]);
-            let chroma = |plane| {
-                if pieces > 1 { stride(plane).max(least[1]) } else { halves(luma).max(least[1]) }
-            };
-            Planes::I420 { strides: [luma, chroma(1), chroma(2)], pieces }
-        }
-        other => return Err(format!("{other} cannot be decoded yet")),
-    };
-    let rate = rate.unwrap_or(UNKNOWN_RATE);
-    let pool = FramePool::new(layout, FRAMES);
-    Ok((Pictures::Raw { pool, planes }, Description::Raw { layout, rate }))
-}
-
-/// Fills `frame` from the pieces of memory of a buffer.
-fn convert(planes: Planes, data: [&[u8]; 3], frame: &mut Frame) -> Result<(), TooShort> {
-    let layout = frame.layout();
-    let (widths, rows) = (layout.strides(), layout.rows());
-    // One piece after the other, where they are in one.
-    let split = |from: usize, at: usize| {
-        let short = TooShort { needed: at, length: data[from].len() };
-        data[from].split_at_checked(at).ok_or(short)
-    };
-    match planes {
-        Planes::Packed { order, stride } => {
-            convert::packed(order, data[0], stride, layout, frame.planes_mut())
-        }
-        Planes::Nv12 { strides: [luma, chroma], pieces } => {
-            let (first, second) =
-                if pieces > 1 { (data[0], data[1]) } else { split(0, luma * rows[0])? };
-            convert::nv12((first, luma), (second, chroma), layout, frame.planes_mut())
-        }
-        Planes::I420 { strides, pieces } => {
-            let pieces = if pieces > 1 {
-                data
-            } else {
-                let (first, rest) = split(0, strides[0] * rows[0])?;
-                let at = strides[1] * rows[1];
-                let short = TooShort { needed: at, length: rest.len() };
-                let (second, third) = rest.split_at_checked(at).ok_or(short)?;
-                [first, second, third]
-            };
-            let to = frame.planes_mut().into_iter();
-            for (plane, to) in to.enumerate() {
-                let size = (widths[plane], rows[plane]);
-                convert::plane(pieces[plane], strides[plane], size, to)?;
-            }
-            Ok(())
-        }
-    }
-}
-
-fn broken(device: &Device, reason: &str) -> Error {
+    let path = device.path().display();
     Error::Unusable {
         path: device.path().to_owned(),
-        reason: reason.to_owned().into(),
-        remedy: None,
+        reason: "another program takes pictures from it, and a camera gives them to one at a time"
+            .into(),
+        remedy: Some(format!("fuser -v {path}   # says which program that is")),
     }
+}
+
+fn broken(device: &Device, reason: String) -> Error {
+    Error::Unusable { path: device.path().to_owned(), reason: reason.into(), remedy: None }
 }
 
 /// Enough that the driver always has one to fill while one is converted.
 const BUFFERS: u32 = 4;
-/// One being encoded, one waiting, one being filled.
-const FRAMES: usize = 3;
 /// No camera takes as long for a picture, not even for the first.
 const STALL: Duration = Duration::from_secs(5);
 /// A larger gap in the driver's count is another count.
 const LARGEST_GAP: u32 = 1 << 16;
-/// Of cameras that do not say: what encoders plan with.
-const UNKNOWN_RATE: FrameRate = match FrameRate::new(30, 1) {
-    Some(rate) => rate,
-    None => unreachable!(),
-};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_counted_and_a_count_that_begins_again_is_none() {
+        let mut count = Count::default();
+        for sequence in [7, 8, 11, 11, 12, 0, 1, u32::MAX, 1] {
+            count.note(sequence);
+        }
+        // 9 and 10; then, across the wrap, 0.
+        assert_eq!(count.lost, 3);
+    }
+}

@@ -5,9 +5,11 @@
 //! conversion, 4:2:2 a conversion. A format that is less work but slower loses: over USB 2 many a
 //! camera gives raw pictures of a usual size only ten times a second.
 //!
+//! A size or rate that was asked for and is not there is made up for by the nearest one, and said to be.
+//!
 //! Pure: it is told what is offered.
 
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use ::v4l2::{Interval, Intervals, PixelFormat, Size, Sizes};
 use media::FrameRate;
@@ -21,11 +23,89 @@ pub struct Offer {
     pub sizes: Option<Sizes>,
 }
 
+/// How pictures come from a camera, as people name it; whether in one piece of memory or in several
+/// is the driver's affair.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum PictureFormat {
+    /// H.264, made by the camera.
+    H264,
+    /// 4:2:0, luma and then both chromas by turns.
+    Nv12,
+    /// 4:2:0, luma and then each chroma.
+    I420,
+    /// 4:2:2 packed, luma first.
+    Yuyv,
+    /// 4:2:2 packed, chroma first.
+    Uyvy,
+    /// JPEG, one by one.
+    Mjpeg,
+}
+
+impl PictureFormat {
+    /// All there are, the least work first: nothing to do; to encode; to convert and encode; to
+    /// decode, convert and encode.
+    pub const ALL: [Self; 5] = [Self::H264, Self::Nv12, Self::I420, Self::Yuyv, Self::Uyvy];
+
+    /// What the kernel calls it, whatever pieces it comes in.
+    pub const fn pixel_formats(self) -> &'static [PixelFormat] {
+        match self {
+            Self::H264 => &[PixelFormat::H264],
+            Self::Nv12 => &[PixelFormat::NV12, PixelFormat::NV12M],
+            Self::I420 => &[PixelFormat::YUV420, PixelFormat::YUV420M],
+            Self::Yuyv => &[PixelFormat::YUYV],
+            Self::Uyvy => &[PixelFormat::UYVY],
+            Self::Mjpeg => &[PixelFormat::MJPEG, PixelFormat::JPEG],
+        }
+    }
+
+    /// Which of them the kernel's is; `None` when nothing here can use it.
+    pub fn of(pixel_format: PixelFormat) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.pixel_formats().contains(&pixel_format))
+    }
+
+    /// As one types it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::Nv12 => "nv12",
+            Self::I420 => "i420",
+            Self::Yuyv => "yuyv",
+            Self::Uyvy => "uyvy",
+            Self::Mjpeg => "mjpeg",
+        }
+    }
+}
+
+impl fmt::Display for PictureFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The name of no format.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no format of pictures")]
+pub struct UnknownFormat;
+
+impl FromStr for PictureFormat {
+    type Err = UnknownFormat;
+
+    /// By its name, or the kernel's four characters.
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        let is_meant = |format: &Self| {
+            let mut codes = format.pixel_formats().iter();
+            format.name().eq_ignore_ascii_case(text)
+                || codes.any(|code| code.to_string().eq_ignore_ascii_case(text))
+        };
+        Self::ALL.into_iter().find(is_meant).ok_or(UnknownFormat)
+    }
+}
+
 /// What is asked for. What is `None` may be chosen.
 #[derive(Copy, Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// How pixels come.
-    pub pixel_format: Option<PixelFormat>,
+    pub format: Option<PictureFormat>,
     /// How many of them.
     pub size: Option<Size>,
     /// How often.
@@ -44,10 +124,14 @@ pub struct Choice {
 }
 
 /// A choice, and for each other format what spoke against it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reasoned {
     /// What to set.
     pub choice: Choice,
+    /// The size that was asked for and is not there.
+    pub missed_size: Option<Size>,
+    /// The rate that was asked for and is not there.
+    pub missed_rate: Option<FrameRate>,
     /// The best of each other format that can be used, with what is wrong with it.
     pub others: Vec<(Choice, Drawback)>,
 }
@@ -69,7 +153,7 @@ pub enum Drawback {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoChoice {
     /// The camera has no format that is known here.
-    #[error("it gives {}, of which nothing can be used ({} can)", list(offered), list(&KNOWN))]
+    #[error("it gives {}, of which nothing can be used ({} can)", list(offered), list(&PictureFormat::ALL))]
     NoFormat {
         /// What it has.
         offered: Vec<PixelFormat>,
@@ -78,7 +162,7 @@ pub enum NoChoice {
     #[error("it does not give {wanted}, but {}", list(offered))]
     NotThisFormat {
         /// What was asked for.
-        wanted: PixelFormat,
+        wanted: PictureFormat,
         /// What it has.
         offered: Vec<PixelFormat>,
     },
@@ -96,8 +180,10 @@ pub fn choose(
 ) -> Result<Reasoned, NoChoice> {
     let offered = || offers.iter().map(|offer| offer.pixel_format).collect::<Vec<_>>();
     let known = offers.iter().filter(|offer| work(offer.pixel_format).is_some());
-    let asked: Vec<&Offer> = match wanted.pixel_format {
-        Some(format) => known.filter(|offer| offer.pixel_format == format).collect(),
+    let asked: Vec<&Offer> = match wanted.format {
+        Some(format) => {
+            known.filter(|offer| format.pixel_formats().contains(&offer.pixel_format)).collect()
+        }
         None => known.collect(),
     };
     let mut best: Vec<Candidate> = Vec::new();
@@ -112,13 +198,19 @@ pub fn choose(
     best.sort_by(Candidate::compare);
     let mut best = best.into_iter();
     let Some(first) = best.next() else {
-        return Err(match wanted.pixel_format {
+        return Err(match wanted.format {
             Some(wanted) => NoChoice::NotThisFormat { wanted, offered: offered() },
             None => NoChoice::NoFormat { offered: offered() },
         });
     };
     let others = best.map(|other| (other.choice, other.drawback_against(&first))).collect();
-    Ok(Reasoned { choice: first.choice, others })
+    let choice = first.choice;
+    let missed_size = wanted.size.filter(|size| *size != choice.size);
+    let missed_rate = wanted.rate.filter(|rate| {
+        let given = choice.interval.map_or(rate.as_f64(), Interval::rate);
+        (given - rate.as_f64()).abs() > rate.as_f64() * SAME_RATE
+    });
+    Ok(Reasoned { choice, missed_size, missed_rate, others })
 }
 
 /// A choice with what counts for and against it; less is better.
@@ -167,7 +259,8 @@ impl Candidate {
 
 /// How much is to be done until it is H.264; `None` when nothing here can do it.
 fn work(format: PixelFormat) -> Option<u32> {
-    let place = KNOWN.iter().position(|known| *known == format)?;
+    let format = PictureFormat::of(format)?;
+    let place = PictureFormat::ALL.iter().position(|known| *known == format)?;
     Some(place as u32)
 }
 
@@ -240,6 +333,12 @@ impl fmt::Display for Choice {
 impl fmt::Display for Reasoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.choice)?;
+        match (self.missed_size, self.missed_rate) {
+            (Some(size), Some(rate)) => write!(f, " (it has not {size} at {rate} fps)")?,
+            (Some(size), None) => write!(f, " (it has not {size})")?,
+            (None, Some(rate)) => write!(f, " (it has not {rate} fps)")?,
+            (None, None) => {}
+        }
         for (choice, drawback) in &self.others {
             write!(f, "; {choice} {drawback}")?;
         }
@@ -258,24 +357,13 @@ impl fmt::Display for Drawback {
     }
 }
 
-fn list(formats: &[PixelFormat]) -> String {
+fn list(formats: &[impl ToString]) -> String {
     if formats.is_empty() {
         return "no format at all".to_owned();
     }
     formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Formats that can be used, the least work first: nothing to do; to encode; to convert and encode.
-/// Those of JPEG are not among them: nothing here decodes it yet.
-const KNOWN: [PixelFormat; 7] = [
-    PixelFormat::H264,
-    PixelFormat::NV12,
-    PixelFormat::YUV420,
-    PixelFormat::NV12M,
-    PixelFormat::YUV420M,
-    PixelFormat::YUYV,
-    PixelFormat::UYVY,
-];
 /// What is taken when nobody says: what one core of a small computer can still encode, and nearly
 /// every camera has.
 const USUAL_SIZE: Size = Size { width: 1280, height: 720 };
@@ -286,6 +374,8 @@ const USUAL_INTERVAL: Interval = match Interval::new(1, 30) {
 };
 /// The part of a rate that passes for it.
 const NEARLY: f64 = 0.8;
+/// How far 29.97 is from 30, and more.
+const SAME_RATE: f64 = 0.002;
 
 #[cfg(test)]
 mod tests {
@@ -333,7 +423,7 @@ mod tests {
         assert_eq!(chosen(&webcam(), &small), "YUYV 640x480 at 30 fps");
         let slow = Wanted { size: Some(HD), rate: FrameRate::new(10, 1), ..nothing };
         assert_eq!(chosen(&webcam(), &slow), "YUYV 1280x720 at 10 fps");
-        let raw = Wanted { size: Some(HD), pixel_format: Some(PixelFormat::YUYV), ..nothing };
+        let raw = Wanted { size: Some(HD), format: Some(PictureFormat::Yuyv), ..nothing };
         assert_eq!(chosen(&webcam(), &raw), "YUYV 1280x720 at 10 fps");
     }
 
@@ -356,6 +446,47 @@ mod tests {
         assert_eq!(chosen(&webcam(), &size(1600, 900)), "UYVY 1280x720 at 30 fps");
         assert_eq!(chosen(&webcam(), &size(4096, 2160)), "UYVY 1920x1080 at 30 fps");
         assert_eq!(chosen(&webcam(), &size(320, 240)), "YUYV 640x480 at 30 fps");
+    }
+
+    #[test]
+    fn what_was_asked_for_and_is_not_there_is_said() {
+        let said = |wanted: Wanted| choose(&webcam(), &wanted, of_webcam).unwrap().to_string();
+        let size = Some(Size { width: 1600, height: 900 });
+        let rate = FrameRate::new(60, 1);
+        let format = Some(PictureFormat::Uyvy);
+        for (wanted, expected) in [
+            (
+                Wanted { size, format, ..Wanted::default() },
+                "UYVY 1280x720 at 30 fps (it has not 1600x900)",
+            ),
+            (
+                Wanted { rate, format, ..Wanted::default() },
+                "UYVY 1280x720 at 30 fps (it has not 60 fps)",
+            ),
+            (
+                Wanted { size, rate, format },
+                "UYVY 1280x720 at 30 fps (it has not 1600x900 at 60 fps)",
+            ),
+            (
+                Wanted { rate: FrameRate::new(30_000, 1001), format, size: Some(HD) },
+                "UYVY 1280x720 at 30 fps",
+            ),
+        ] {
+            assert_eq!(said(wanted), expected);
+        }
+    }
+
+    #[test]
+    fn formats_by_their_names_and_codes() {
+        for (text, format) in [
+            ("NM12", Some(PictureFormat::Nv12)),
+            ("yu12", Some(PictureFormat::I420)),
+            ("H264", Some(PictureFormat::H264)),
+            ("rgb24", None),
+            ("", None),
+        ] {
+            assert_eq!(text.parse().ok(), format, "{text}");
+        }
     }
 
     #[test]
@@ -402,9 +533,9 @@ mod tests {
         let grey = [offer(PixelFormat::new(*b"GREY"), &[VGA])];
         let refusal = choose(&grey, &Wanted::default(), of_webcam).unwrap_err();
         assert!(refusal.to_string().starts_with("it gives GREY, of which nothing"), "{refusal}");
-        let wanted = Wanted { pixel_format: Some(PixelFormat::H264), ..Wanted::default() };
+        let wanted = Wanted { format: Some(PictureFormat::H264), ..Wanted::default() };
         let refusal = choose(&webcam(), &wanted, of_webcam).unwrap_err();
-        assert_eq!(refusal.to_string(), "it does not give H264, but YUYV, UYVY");
+        assert_eq!(refusal.to_string(), "it does not give h264, but YUYV, UYVY");
         let refusal = choose(&[], &Wanted::default(), of_webcam).unwrap_err();
         assert!(refusal.to_string().starts_with("it gives no format at all"), "{refusal}");
     }

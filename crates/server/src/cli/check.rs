@@ -8,11 +8,12 @@ use std::{
     path::Path,
 };
 
+use capture::v4l2::name::Name;
 use encode::Config as Encoder;
 
 use crate::{
     cli::{CheckArgs, serve},
-    config::{self, Access, Config, Layer, Pipe, Source, Stream},
+    config::{self, Access, Camera, Config, Gop, Layer, Pipe, Source, Stream},
 };
 
 /// Whether a file can be served.
@@ -101,6 +102,10 @@ fn describe(stream: &Stream) -> String {
         rate.map(|rate| format!(" at {rate} fps")).unwrap_or_default()
     };
     let source = match &stream.source {
+        Source::Unsaid => {
+            "the first camera that can be used, or the test card where there is none".to_owned()
+        }
+        Source::Camera(camera) => describe_camera(camera),
         Source::Test(encoder) => format!("the test card, {}", describe_encoder(encoder)),
         Source::File(file) => format!("{}{}", file.path.display(), rate(file.rate)),
         Source::Stdin(Pipe::Yuv420p(encoder)) => {
@@ -114,6 +119,39 @@ fn describe(stream: &Stream) -> String {
         Some(users) => format!("{source}; only for {}", users.join(", ")),
         None => source,
     }
+}
+
+fn describe_camera(camera: &Camera) -> String {
+    let Camera { name, wanted, controls, bitrate, gop } = camera;
+    let mut text = match name {
+        Name::Any => "the first camera that can be used".to_owned(),
+        Name::Path(path) => format!("the camera {}", path.display()),
+        Name::Stable(name) => format!("the camera {name}"),
+    };
+    let mut add = |part: String| {
+        text.push_str(", ");
+        text.push_str(&part);
+    };
+    if let Some(size) = wanted.size {
+        add(size.to_string());
+    }
+    if let Some(rate) = wanted.rate {
+        add(format!("{rate} fps"));
+    }
+    if let Some(format) = wanted.format {
+        add(format.to_string());
+    }
+    if let Some(bitrate) = bitrate {
+        add(format!("{} kbit/s", bitrate / 1_000));
+    }
+    match gop {
+        Gop::Frames(frames) => add(format!("a keyframe every {frames} frames")),
+        Gop::Time(time) => add(format!("a keyframe every {time:?}")),
+    }
+    for (name, value) in controls {
+        add(format!("{name} = {value}"));
+    }
+    text
 }
 
 fn describe_encoder(encoder: &Encoder) -> String {

@@ -2,8 +2,10 @@
 
 pub(super) const SOURCE: &str = "\
 What to stream: [NAME=]KIND:ARG[?key=value&key=value]. May be given several times; then each needs \
-a NAME, which is the path of its URL. Without any, the test card is served as `cam`.
+a NAME, which is the path of its URL. Without any, the first camera is served as `cam`, or the \
+test card where there is none.
 
+  v4l2:DEVICE           a camera                   size fps format bitrate gop controls
   test:                 the moving test card       size fps bitrate gop
   file:PATH             H.264 in Annex B or MP4    fps
   stdin:yuv420p         raw pictures from a pipe   size (needed) fps bitrate gop
@@ -13,6 +15,12 @@ a NAME, which is the path of its URL. Without any, the test card is served as `c
   fps      30, 29.97 or 30000/1001
   bitrate  2M, 800k or 1500000 bits per second; without it, chosen by size and fps
   gop      from one keyframe to the next: 1s, 500ms or 30 (frames)
+  format   of a camera: h264 (not encoded again), nv12, i420, yuyv, uyvy; without it, what fits best
+  controls of a camera: brightness=10,contrast=5, by the names of `v4l2-ctl --list-ctrls`
+
+DEVICE is a node (/dev/video0), a name that stays when cameras are plugged in elsewhere or in \
+another order (by-id/usb-…, by-path/…, or the bus, usb-0000:00:14.0-1), or nothing: the first \
+camera that can be used.
 
 NAME is made of letters, digits, . _ - and inner /. In a PATH write ? as %3F and % as %25.
 Quote the whole for the shell: & and ? mean something to it.";
@@ -35,8 +43,11 @@ and shows it once; `lenscast passwd` sets a new one.";
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  The test card, to see that everything works; it prints the URL to paste into VLC, mpv or ffplay:
+  The first camera, or a test card; it prints the URL to paste into VLC, mpv or ffplay:
     lenscast
+
+  One camera among several, as it is wanted:
+    lenscast --source 'v4l2:/dev/video2?size=1280x720&fps=30&controls=brightness=140'
 
   Only for this machine, without a password, then in VLC: Media > Open Network Stream
     lenscast --listen localhost

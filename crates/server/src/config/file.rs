@@ -267,6 +267,7 @@ impl File<'_> {
                     draft = entry.string(layer).and_then(|text| self.draft(text, &entry, layer));
                 }
                 "users" => users = self.read_stream_users(&entry, layer),
+                source::CONTROLS => settings.extend(self.read_controls(&entry, layer)),
                 key => {
                     let Some(key) = source::KEYS.iter().find(|known| **known == key) else {
                         unknown_to_the_reader(key);
@@ -288,6 +289,26 @@ impl File<'_> {
             None => entry.place(),
         };
         layer.add_stream(name.map(|(name, _)| name), draft, users, place);
+    }
+
+    /// `controls = { brightness = 10 }`, one setting for each.
+    fn read_controls(&self, entry: &Entry<'_>, layer: &mut Layer) -> Vec<Setting> {
+        let Some(table) = entry.table(layer) else { return Vec::new() };
+        let mut settings = Vec::new();
+        for (name, value) in table {
+            let name: &str = name.get_ref();
+            let origin = self.origin(value.span().start, format!("{}.{name}", entry.path()));
+            let control = Entry { key: source::CONTROLS, value: value.get_ref(), origin };
+            let value = match control.value.as_bool() {
+                Some(on) => Some(on.to_string()),
+                None => control.text(layer).map(Cow::into_owned),
+            };
+            if let Some(value) = value {
+                let (value, place) = (format!("{name}={value}"), control.place());
+                settings.push(Setting { key: source::CONTROLS, value, place });
+            }
+        }
+        settings
     }
 
     fn draft(&self, text: &str, entry: &Entry<'_>, layer: &mut Layer) -> Option<Draft> {
@@ -422,7 +443,8 @@ const LIMITS: &[&str] = &[
     "session-timeout",
 ];
 const USER: &[&str] = &["name", "password"];
-const STREAM: &[&str] = &["name", "source", "size", "fps", "bitrate", "gop", "users"];
+const STREAM: &[&str] =
+    &["name", "source", "size", "fps", "format", "bitrate", "gop", "controls", "users"];
 const COUNTS: RangeInclusive<u64> = 1..=1_000_000;
 const IDLE_TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// VLC sends its keep-alive two seconds before the time is over, and others do it less precisely.

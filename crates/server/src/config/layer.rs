@@ -15,9 +15,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use capture::spelling::nearest;
+
 use crate::config::{
     Access, Auth, Config, Error, Errors, Limits, Origin, Password, Place, Problem, Source, Stream,
-    StreamName, UdpPorts, User, listen, source::Draft, suggest, value,
+    StreamName, UdpPorts, User, listen, source::Draft, value,
 };
 
 /// What one place says, and what is wrong there.
@@ -261,7 +263,7 @@ impl Layer {
             for (name, place) in listed() {
                 if !self.users.iter().any(|user| user.name == *name) {
                     let names = self.users.iter().map(|user| user.name.as_str());
-                    let nearest = suggest::nearest(name, names).map(str::to_owned);
+                    let nearest = nearest(name, names).map(str::to_owned);
                     let problem = Problem::NoSuchUser { name: name.clone(), nearest };
                     found.push(place.error(problem));
                 }

@@ -6,6 +6,8 @@
 //!  name kind        argument      setting
 //! ```
 //!
+//! Settings of controls hold several: `controls=brightness=10,contrast=5`, as v4l2-ctl takes them.
+//!
 //! The name ends at the first `=` if no `:` or `?` comes before it; the argument ends at the first
 //! `?`. In the path of a file `%` and two hexadecimal digits stand for a byte, as in a URL: `?` is
 //! `%3F` and `%` is `%25`; every other character stands for itself.
@@ -15,13 +17,16 @@ use std::{
     time::Duration,
 };
 
-use capture::synthetic::strip;
+use capture::{
+    synthetic::strip,
+    v4l2::{choice::Wanted, name::Name},
+};
 use encode::Config as Encoder;
 use media::{FrameRate, I420Layout};
 
 use crate::config::{
-    Error, File, Origin, Pipe, Place, Problem, Source,
-    source::text::{Spots, read_kind},
+    Camera, Error, File, Origin, Pipe, Place, Problem, Source,
+    source::text::{Argument, Spots, read_kind},
     value::{self, Gop},
 };
 
@@ -33,7 +38,7 @@ pub(super) fn test_card() -> Source {
         layout: DEFAULT_SIZE,
         rate: DEFAULT_RATE,
         bitrate: value::default_bitrate(DEFAULT_SIZE, DEFAULT_RATE),
-        gop: value::DEFAULT_GOP.frames(DEFAULT_RATE),
+        gop: Gop::default().frames(DEFAULT_RATE),
     })
 }
 
@@ -47,7 +52,7 @@ pub(super) struct Draft {
     /// Where the source is written.
     pub(super) place: Place,
     kind: Kind,
-    path: PathBuf,
+    argument: Argument,
 }
 
 /// One `key=value`.
@@ -55,7 +60,7 @@ pub(super) struct Draft {
 pub(super) struct Setting {
     /// One of [`KEYS`].
     pub(super) key: &'static str,
-    /// Not yet read.
+    /// Not yet read; of controls one, as `brightness=10`.
     pub(super) value: String,
     /// Where the value is written.
     pub(super) place: Place,
@@ -67,6 +72,7 @@ enum Kind {
     File,
     Yuv420p,
     H264,
+    Camera,
 }
 
 impl Kind {
@@ -76,13 +82,23 @@ impl Kind {
             Self::File => "file:",
             Self::Yuv420p => "stdin:yuv420p",
             Self::H264 => "stdin:h264",
+            Self::Camera => "v4l2:",
         }
     }
 
     const fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Test | Self::Yuv420p => KEYS,
+            Self::Test | Self::Yuv420p => &["size", "fps", "bitrate", "gop"],
             Self::File | Self::H264 => &["fps"],
+            Self::Camera => KEYS,
+        }
+    }
+
+    /// Why other keys do not go with it.
+    const fn limits(self) -> &'static str {
+        match self {
+            Self::File | Self::H264 => "which is H.264 already and is not encoded again",
+            Self::Test | Self::Yuv420p | Self::Camera => "which is no camera",
         }
     }
 }
@@ -109,12 +125,14 @@ impl Draft {
         let found = read_kind(kind, argument, rest, argument_at);
         let mut settings = Vec::new();
         if let Some(query) = query {
-            spots.settings(query, text.len() - query.len(), &mut settings, errors);
+            let query_at = text.len() - query.len();
+            let keys = found.as_ref().map_or(KEYS, |(kind, _)| kind.keys());
+            spots.settings(query, query_at, keys, &mut settings, errors);
         }
         match found {
-            Ok((kind, path)) => {
+            Ok((kind, argument)) => {
                 let place = Place::of(origin.clone());
-                Some(Self { name, settings, kind, path, place })
+                Some(Self { name, settings, kind, argument, place })
             }
             Err((at, problem)) => {
                 errors.push(spots.at(at, "").error(problem));
@@ -125,8 +143,8 @@ impl Draft {
 
     /// Puts another path in place of a file's.
     pub(super) fn resolve_path(&mut self, resolve: impl FnOnce(&Path) -> PathBuf) {
-        if self.kind == Kind::File {
-            self.path = resolve(&self.path);
+        if let Argument::Path(path) = &mut self.argument {
+            *path = resolve(path);
         }
     }
 
@@ -138,28 +156,79 @@ impl Draft {
     /// Reads the settings. `None` when there was something to put in `errors`.
     pub(super) fn resolve(self, errors: &mut Vec<Error>) -> Option<Source> {
         let before = errors.len();
-        let raw = match self.kind {
-            Kind::Test => self.encoder(Some(DEFAULT_SIZE), errors),
-            Kind::Yuv420p => self.encoder(None, errors),
-            Kind::File | Kind::H264 => None,
-        };
-        let rate = if self.kind.keys() == KEYS {
-            None
-        } else {
-            self.read("fps", errors, value::frame_rate).and_then(|(rate, place)| {
-                within(rate, RATES, &place, "a frame rate is from 1/10 to 240", errors)
-            })
+        let source = match self.kind {
+            Kind::Test => self.encoder(Some(DEFAULT_SIZE), errors).map(Source::Test),
+            Kind::Yuv420p => {
+                let encoder = self.encoder(None, errors);
+                encoder.map(|encoder| Source::Stdin(Pipe::Yuv420p(encoder)))
+            }
+            Kind::H264 => Some(Source::Stdin(Pipe::H264 { rate: self.rate(RATES, errors) })),
+            Kind::File => {
+                let rate = self.rate(RATES, errors);
+                let Argument::Path(path) = &self.argument else { return None };
+                Some(Source::File(File { path: path.clone(), rate }))
+            }
+            Kind::Camera => self.camera(errors).map(Source::Camera),
         };
         self.refuse_unfit(errors);
-        if errors.len() > before {
-            return None;
+        source.filter(|_| errors.len() == before)
+    }
+
+    fn camera(&self, errors: &mut Vec<Error>) -> Option<Camera> {
+        let size = self.read("size", errors, value::size).map(|(size, place)| {
+            if let Err(problem) = self.encodable(size) {
+                errors.push(place.error(problem));
+            }
+            ::v4l2::Size { width: size.width(), height: size.height() }
+        });
+        let rate = self.rate(RATES, errors);
+        let format = self.read("format", errors, value::picture_format).map(|(format, _)| format);
+        let bitrate = self.read("bitrate", errors, value::bitrate).map(|(bitrate, _)| bitrate);
+        // Of a rate that only the camera knows: a time is judged as it is, frames at the fastest.
+        let gop = self.gop(rate.unwrap_or(FASTEST_RATE), errors);
+        let mut controls: Vec<(String, String)> = Vec::new();
+        for setting in self.settings.iter().filter(|setting| setting.key == "controls") {
+            match value::control(&setting.value) {
+                Ok((name, _)) if controls.iter().any(|(other, _)| *other == name) => {
+                    let what = format!("control {name:?}");
+                    errors.push(setting.place.error(Problem::Twice { what, hint: "" }));
+                }
+                Ok(control) => controls.push(control),
+                Err(problem) => errors.push(setting.place.error(problem)),
+            }
         }
-        match self.kind {
-            Kind::Test => raw.map(Source::Test),
-            Kind::Yuv420p => raw.map(|encoder| Source::Stdin(Pipe::Yuv420p(encoder))),
-            Kind::H264 => Some(Source::Stdin(Pipe::H264 { rate })),
-            Kind::File => Some(Source::File(File { path: self.path, rate })),
+        let name = match &self.argument {
+            Argument::Nothing => Name::Any,
+            Argument::Path(path) => Name::Path(path.clone()),
+            Argument::Name(name) => Name::Stable(name.clone()),
+        };
+        let wanted = Wanted { format, size, rate };
+        Some(Camera { name, wanted, controls, bitrate, gop })
+    }
+
+    fn rate(&self, (least, most): (f64, f64), errors: &mut Vec<Error>) -> Option<FrameRate> {
+        let (rate, place) = self.read("fps", errors, value::frame_rate)?;
+        within(rate, (least, most), &place, "a frame rate is from 1/10 to 240", errors)
+    }
+
+    /// The distance of keyframes; one that is too long at `rate` is among the errors.
+    fn gop(&self, rate: FrameRate, errors: &mut Vec<Error>) -> Gop {
+        let Some((gop, place)) = self.read("gop", errors, value::gop) else {
+            return Gop::default();
+        };
+        let longest = Gop::Time(LONGEST_GOP).frames(rate);
+        if gop.frames(rate) > longest {
+            let why = format!(
+                "keyframes are at most a minute apart, here {longest} frames: a viewer that lost \
+                 a packet sees nothing new until the next"
+            );
+            let found = match gop {
+                Gop::Frames(frames) => format!("{frames} frames"),
+                Gop::Time(time) => format!("{time:?}"),
+            };
+            errors.push(place.error(Problem::impossible(found, why)));
         }
+        gop
     }
 
     fn encoder(&self, default: Option<I420Layout>, errors: &mut Vec<Error>) -> Option<Encoder> {
@@ -181,22 +250,7 @@ impl Draft {
             })
             .unwrap_or(DEFAULT_RATE);
         let bitrate = self.read("bitrate", errors, value::bitrate).map(|(bitrate, _)| bitrate);
-        let (gop, place) = self
-            .read("gop", errors, value::gop)
-            .unwrap_or_else(|| (value::DEFAULT_GOP, self.place.clone()));
-        let frames = gop.frames(rate);
-        let longest = Gop::Time(LONGEST_GOP).frames(rate);
-        if frames > longest {
-            let why = format!(
-                "keyframes are at most a minute apart, here {longest} frames: a viewer that lost \
-                 a packet sees nothing new until the next"
-            );
-            let found = match gop {
-                Gop::Frames(frames) => format!("{frames} frames"),
-                Gop::Time(time) => format!("{time:?}"),
-            };
-            errors.push(place.error(Problem::impossible(found, why)));
-        }
+        let frames = self.gop(rate, errors).frames(rate);
         let layout = given_size.map(|(size, _)| size).or(default)?;
         let bitrate = bitrate.unwrap_or_else(|| value::default_bitrate(layout, rate));
         Some(Encoder { layout, rate, bitrate, gop: frames })
@@ -256,7 +310,7 @@ impl Draft {
 
     fn refuse_unfit(&self, errors: &mut Vec<Error>) {
         let (kind, fits) = (self.kind.label(), self.kind.keys());
-        let why = "which is H.264 already and is not encoded again";
+        let why = self.kind.limits();
         for Setting { key, place, .. } in &self.settings {
             if !fits.contains(key) {
                 errors.push(place.error(Problem::Unfit { key, kind, why, fits }));
@@ -280,7 +334,9 @@ fn within(
 }
 
 /// Every key of a source.
-pub(super) const KEYS: &[&str] = &["size", "fps", "bitrate", "gop"];
+pub(super) const KEYS: &[&str] = &["size", "fps", "format", "bitrate", "gop", CONTROLS];
+/// The key whose values are several: each is a setting of its own.
+pub(super) const CONTROLS: &str = "controls";
 const DEFAULT_SIZE: I420Layout = I420Layout::new(1280, 720).unwrap();
 const DEFAULT_RATE: FrameRate = FrameRate::new(30, 1).unwrap();
 /// Frames per second that openh264 does not round to its own bounds.
@@ -291,6 +347,7 @@ const RATES: (f64, f64) = (0.1, 240.0);
 const MIN_SIDE: u32 = 16;
 /// The largest picture of H.264 level 5.2, and of openh264.
 const MAX_PIXELS: u64 = 36_864 * 256;
+const FASTEST_RATE: FrameRate = FrameRate::new(240, 1).unwrap();
 const LONGEST_GOP: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

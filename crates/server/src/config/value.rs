@@ -2,22 +2,31 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use capture::v4l2::choice::PictureFormat;
 use media::{FrameRate, I420Layout, frame::MAX_SIDE};
 
 use crate::config::{Password, Problem, StreamName, UdpPorts};
 
 /// The distance between keyframes, as people give it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Gop {
+pub enum Gop {
     /// A number of pictures, at least 1.
     Frames(u32),
     /// A time.
     Time(Duration),
 }
 
+impl Default for Gop {
+    /// One keyframe a second: what a viewer that lost a packet waits for at most, and what recorders
+    /// that cut at keyframes expect.
+    fn default() -> Self {
+        Self::Time(Duration::from_secs(1))
+    }
+}
+
 impl Gop {
     /// The same in pictures, at least 1.
-    pub(super) fn frames(self, rate: FrameRate) -> u32 {
+    pub fn frames(self, rate: FrameRate) -> u32 {
         match self {
             Self::Frames(frames) => frames.max(1),
             Self::Time(time) => rate.frames_in(time),
@@ -79,6 +88,26 @@ pub(super) fn gop(text: &str) -> Result<Gop, Problem> {
         None => Err(Problem::malformed(text, "a distance of keyframes", "1s, 500ms or 30")),
         Some(Gop::Frames(0)) => Err(Problem::impossible(text, "1 makes every frame a keyframe")),
         Some(gop) => Ok(gop),
+    }
+}
+
+/// Reads the name of a format of pictures.
+pub(super) fn picture_format(text: &str) -> Result<PictureFormat, Problem> {
+    let what = "format of pictures that lenscast takes from a camera";
+    text.parse().map_err(|_| Problem::unknown_name(text, what, PICTURE_FORMATS))
+}
+
+/// Reads `brightness=10`: a control of a camera, and its value.
+pub(super) fn control(text: &str) -> Result<(String, String), Problem> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err(Problem::malformed(
+            text,
+            "a control and its value",
+            "controls=brightness=10,contrast=5",
+        )),
     }
 }
 
@@ -211,14 +240,13 @@ fn whole(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// One keyframe a second: what a viewer that lost a packet waits for at most, and what recorders
-/// that cut at keyframes expect.
-pub(super) const DEFAULT_GOP: Gop = Gop::Time(Duration::from_secs(1));
 /// Below, no picture can be told from another; above, no network of a viewer carries it.
 const BITRATES: RangeInclusive<u64> = 10_000..=200_000_000;
 /// 576 bytes is the datagram that every IPv4 host must take (RFC 791 section 3.1); 65,507 is the
 /// most that fits into one.
 const PACKET_SIZES: RangeInclusive<u16> = 576..=65_507;
+/// As [`PictureFormat::name`].
+const PICTURE_FORMATS: &[&str] = &["h264", "nv12", "i420", "yuyv", "uyvy"];
 const MAX_RATE_DIGITS: usize = 6;
 const MAX_STREAM_NAME: usize = 64;
 const MAX_USER_NAME: usize = 64;

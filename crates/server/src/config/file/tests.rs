@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{self, Access, Config, Source};
+use capture::v4l2::name::Name;
 
 fn parse(text: &str) -> Result<Config, String> {
     let layer = Layer::from_toml(Path::new("conf/lenscast.toml"), text);
@@ -77,6 +78,53 @@ fn every_key_is_read() {
     assert_eq!(parse("open = false").unwrap().access, Access::Stored);
 }
 
+#[test]
+fn controls_of_a_camera_are_a_table() {
+    let camera = |text: &str| match parse(text).unwrap().streams.remove(0).source {
+        Source::Camera(camera) => camera,
+        other => panic!("{other:?}"),
+    };
+    let expected = [
+        ("Auto Exposure", "Manual Mode"),
+        ("brightness", "-10"),
+        ("hflip", "true"),
+        ("note", "a,b=c"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let inline = "[[stream]]\nsource = \"v4l2:/dev/video0\"\n\
+        controls = { brightness = -10, \"Auto Exposure\" = \"Manual Mode\", hflip = true, note = \"a,b=c\" }";
+    let mut controls = camera(inline).controls;
+    controls.sort();
+    assert_eq!(controls, expected);
+    let own_table = "[[stream]]\nsource = \"v4l2:usb-1?controls=contrast=5\"\nformat = \"yuyv\"\n\
+        [stream.controls]\nbrightness = 7";
+    let camera = camera(own_table);
+    let given = [("contrast", "5"), ("brightness", "7")];
+    assert_eq!(camera.controls, given.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(camera.name, Name::Stable("usb-1".to_owned()));
+    for (text, expected) in [
+        (
+            "[[stream]]\nsource = \"v4l2:\"\ncontrols = { gain = [1] }",
+            ":3: stream[0].controls.gain: this is a list; wanted is a string or a number",
+        ),
+        (
+            "[[stream]]\nsource = \"v4l2:\"\ncontrols = \"gain=1\"",
+            ":3: stream[0].controls: this is a string; wanted is a table",
+        ),
+        (
+            "[[stream]]\nsource = \"v4l2:?controls=gain=1\"\ncontrols.gain = 2",
+            ":3: stream[0].controls.gain: control \"gain\" is there twice",
+        ),
+        (
+            "[[stream]]\nsource = \"test:\"\ncontrols.gain = 2",
+            ":3: stream[0].controls.gain: controls does not go with test:, which is no camera; \
+             what does: size, fps, bitrate, gop",
+        ),
+    ] {
+        assert_eq!(bad(text), [expected], "{text}");
+    }
+}
+
 /// Whatever stands in a table of keys is read: a date, which is no key's type, is complained of.
 #[test]
 fn no_known_key_is_ignored() {
@@ -105,7 +153,7 @@ fn lines_and_keys_are_named() {
         (
             "[[stream]]\nsource = \"test:\"\nbitrat = 1",
             ":3: stream[0]: there is no key \"bitrat\" here (did you mean bitrate?); there is \
-             name, source, size, fps, bitrate, gop, users",
+             name, source, size, fps, format, bitrate, gop, controls, users",
         ),
         (
             "[[stream]]\nsource = \"test:?fps=x\"",

@@ -1,5 +1,6 @@
 use std::os::unix::ffi::OsStringExt;
 
+use capture::v4l2::choice::PictureFormat;
 use media::FrameRate;
 use proptest::prelude::*;
 
@@ -83,6 +84,38 @@ fn pipes() {
 }
 
 #[test]
+fn cameras() {
+    let camera = |text: &str| match good(text) {
+        Source::Camera(camera) => camera,
+        other => panic!("{text}: {other:?}"),
+    };
+    let name = |text: &str| camera(text).name;
+    let stable = |text: &str| Name::Stable(text.to_owned());
+    assert_eq!(camera("v4l2:"), Camera::any());
+    assert_eq!(camera("v4l2"), Camera::any());
+    assert_eq!(name("v4l2:/dev/video0"), Name::Path("/dev/video0".into()));
+    assert_eq!(name("v4l2:/dev/v4l/by-id/usb-x"), Name::Path("/dev/v4l/by-id/usb-x".into()));
+    assert_eq!(name("door=v4l2:usb-0000:00:14.0-1"), stable("usb-0000:00:14.0-1"));
+    let by_path = "by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0";
+    assert_eq!(name(&format!("v4l2:{by_path}?fps=5")), stable(by_path));
+    let all = camera(
+        "v4l2:/dev/video0?size=640x480&fps=29.97&format=NV12&bitrate=1M&gop=2s\
+         &controls=brightness=10,White Balance=a=b&controls=contrast=",
+    );
+    let size = Some(::v4l2::Size { width: 640, height: 480 });
+    let (format, rate) = (Some(PictureFormat::Nv12), FrameRate::new(2997, 100));
+    assert_eq!(all.wanted, Wanted { format, size, rate });
+    assert_eq!((all.bitrate, all.gop), (Some(1_000_000), Gop::Time(Duration::from_secs(2))));
+    let controls = [("brightness", "10"), ("White Balance", "a=b"), ("contrast", "")];
+    assert_eq!(all.controls, controls.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    // What it is encoded to follows from what the camera gives.
+    let layout = I420Layout::new(640, 480).unwrap();
+    let rate = FrameRate::new(15, 1).unwrap();
+    assert_eq!(all.encoder(layout, rate), encoder(640, 480, 15, 1_000_000, 30));
+    assert_eq!(Camera::any().encoder(layout, rate), encoder(640, 480, 15, 620_000, 15));
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_column() {
     for (text, expected) in [
         (
@@ -151,6 +184,39 @@ fn what_is_wrong_is_said_with_its_column() {
              $HOME, or ./~ for a folder of that name)",
         ),
         (
+            "v4l2:video0",
+            "column 6: video0 cannot be: this looks like a node (write v4l2:/dev/video0)",
+        ),
+        ("v4l2:1", "column 6: 1 cannot be: this looks like a node (write v4l2:/dev/video1)"),
+        (
+            "/dev/video2",
+            "column 1: /dev/video2 cannot be: this looks like a path (write v4l2:/dev/video2)",
+        ),
+        (
+            "v4l2:?format=mjpg2",
+            "column 14: format: \"mjpg2\" is no format of pictures that lenscast takes from a \
+             camera; there is h264, nv12, i420, yuyv, uyvy",
+        ),
+        (
+            "v4l2:?controls=gain=1,hue",
+            "column 23: controls: \"hue\" is not a control and its value (write \
+             controls=brightness=10,contrast=5)",
+        ),
+        (
+            "v4l2:?controls=gain=1&controls=gain=1",
+            "column 32: controls: control \"gain\" is there twice",
+        ),
+        (
+            "v4l2:?gop=14401",
+            "column 11: gop: 14401 frames cannot be: keyframes are at most a minute apart, here \
+             14400 frames: a viewer that lost a packet sees nothing new until the next",
+        ),
+        (
+            "test:?format=yuyv",
+            "column 14: format: format does not go with test:, which is no camera; what does: \
+             size, fps, bitrate, gop",
+        ),
+        (
             "stdin:",
             "column 1: what comes through the pipe is missing: write stdin:yuv420p?size=640x480 \
              or stdin:h264",
@@ -160,18 +226,26 @@ fn what_is_wrong_is_said_with_its_column() {
             "column 7: \"bgr24\" is no format that lenscast reads from a pipe (did you mean \
              yuv420p?); there is yuv420p, h264",
         ),
-        ("", "column 1: the kind of source is missing: write test:, file:PATH or stdin:FORMAT"),
+        (
+            "",
+            "column 1: the kind of source is missing: write v4l2:DEVICE, test:, \
+             file:PATH or stdin:FORMAT",
+        ),
         (
             "door=",
-            "column 6: the kind of source is missing: write test:, file:PATH or stdin:FORMAT",
+            "column 6: the kind of source is missing: write v4l2:DEVICE, test:, \
+             file:PATH or stdin:FORMAT",
         ),
         ("door=/a.mp4", "column 6: /a.mp4 cannot be: this looks like a path (write file:/a.mp4)"),
         (
             "tets:",
-            "column 1: \"tets\" is no kind of source (did you mean test?); there is test, file, \
-             stdin",
+            "column 1: \"tets\" is no kind of source (did you mean test?); there is v4l2, \
+             test, file, stdin",
         ),
-        ("rtsp://h/cam", "column 1: \"rtsp\" is no kind of source; there is test, file, stdin"),
+        (
+            "rtsp://h/cam",
+            "column 1: \"rtsp\" is no kind of source; there is v4l2, test, file, stdin",
+        ),
     ] {
         assert_eq!(bad(text), [format!("--source: {text:?} {expected}")]);
     }
@@ -195,7 +269,7 @@ fn all_that_is_wrong_is_said() {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in "(a=)?(test|file|stdin)?:?[a-z0-9%/~]{0,8}\\??[a-z=&0-9.xü%]{0,24}") {
+    fn no_text_panics(text in "(a=)?(test|file|stdin|v4l2)?:?[a-z0-9%/~]{0,8}\\??[a-z=&0-9.xü%]{0,24}") {
         let (source, _, errors) = parse(&text);
         prop_assert!(source.is_some() || !errors.is_empty());
     }

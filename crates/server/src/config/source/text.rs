@@ -4,8 +4,19 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, sync::Arc};
 
 use crate::config::{
     Error, Origin, Place, Problem, Within,
-    source::{KEYS, Kind, Setting},
+    source::{CONTROLS, KEYS, Kind, Setting},
 };
+
+/// What stands after the kind of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Argument {
+    /// Nothing, or what belongs to the kind.
+    Nothing,
+    /// A path.
+    Path(PathBuf),
+    /// A name of a device.
+    Name(String),
+}
 
 /// Finds columns in one source.
 pub(super) struct Spots<'a> {
@@ -31,6 +42,7 @@ impl<'a> Spots<'a> {
         &self,
         query: &str,
         query_at: usize,
+        known_here: &'static [&'static str],
         settings: &mut Vec<Setting>,
         errors: &mut Vec<Error>,
     ) {
@@ -42,6 +54,14 @@ impl<'a> Spots<'a> {
             };
             let known = KEYS.iter().find(|key| **key == name);
             match (known, value) {
+                (Some(&CONTROLS), Some(value)) => {
+                    let mut at = at + name.len() + 1;
+                    for control in value.split(',') {
+                        let place = self.at(at, CONTROLS);
+                        settings.push(Setting { key: CONTROLS, value: control.to_owned(), place });
+                        at += control.len() + 1;
+                    }
+                }
                 (Some(key), Some(value)) => {
                     let place = self.at(at + name.len() + 1, key);
                     settings.push(Setting { key, value: value.to_owned(), place });
@@ -57,7 +77,7 @@ impl<'a> Spots<'a> {
                     errors.push(self.at(at, "").error(missing));
                 }
                 (None, _) => {
-                    let unknown = Problem::unknown_key(name, KEYS);
+                    let unknown = Problem::unknown_key(name, known_here);
                     errors.push(self.at(at, "").error(unknown));
                 }
             }
@@ -66,24 +86,24 @@ impl<'a> Spots<'a> {
     }
 }
 
-/// What kind of source, and the path of a file; or what is wrong at which byte.
+/// What kind of source, and what stands after it; or what is wrong at which byte.
 pub(super) fn read_kind(
     kind: &str,
     argument: Option<&str>,
     kind_at: usize,
     argument_at: usize,
-) -> Result<(Kind, PathBuf), (usize, Problem)> {
+) -> Result<(Kind, Argument), (usize, Problem)> {
     let wrong = |at, problem| Err((at, problem));
     let argument = argument.unwrap_or_default();
     match kind {
-        "test" if argument.is_empty() => Ok((Kind::Test, PathBuf::new())),
+        "test" if argument.is_empty() => Ok((Kind::Test, Argument::Nothing)),
         "test" => {
             let why = "the test card takes nothing after test: but ?key=value";
             wrong(argument_at, Problem::impossible(argument, why))
         }
         "stdin" => match argument {
-            "yuv420p" => Ok((Kind::Yuv420p, PathBuf::new())),
-            "h264" => Ok((Kind::H264, PathBuf::new())),
+            "yuv420p" => Ok((Kind::Yuv420p, Argument::Nothing)),
+            "h264" => Ok((Kind::H264, Argument::Nothing)),
             "" => {
                 let hint = "write stdin:yuv420p?size=640x480 or stdin:h264";
                 wrong(kind_at, Problem::Missing { what: "what comes through the pipe", hint })
@@ -95,17 +115,44 @@ pub(super) fn read_kind(
         },
         "file" => {
             let path = read_path(argument, argument_at)?;
-            Ok((Kind::File, path))
+            Ok((Kind::File, Argument::Path(path)))
         }
+        "v4l2" => Ok((Kind::Camera, read_device(argument, argument_at)?)),
         "" => {
-            let hint = "write test:, file:PATH or stdin:FORMAT";
+            let hint = "write v4l2:DEVICE, test:, file:PATH or stdin:FORMAT";
             wrong(kind_at, Problem::Missing { what: "the kind of source", hint })
         }
         _ if kind.contains(['/', '.']) => {
-            let why = format!("this looks like a path (write file:{kind})");
+            let is_device = kind.starts_with("/dev/");
+            let scheme = if is_device { "v4l2" } else { "file" };
+            let why = format!("this looks like a path (write {scheme}:{kind})");
             wrong(kind_at, Problem::impossible(kind, why))
         }
         _ => wrong(kind_at, Problem::unknown_name(kind, "kind of source", KINDS)),
+    }
+}
+
+/// A node of `/dev`, or a name that stays.
+fn read_device(text: &str, text_at: usize) -> Result<Argument, (usize, Problem)> {
+    if text.is_empty() {
+        return Ok(Argument::Nothing);
+    }
+    let path = read_path(text, text_at)?;
+    if path.is_absolute() {
+        return Ok(Argument::Path(path));
+    }
+    let is_node = |text: &str| {
+        let digits = text.strip_prefix("video").unwrap_or(text);
+        digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match path.into_os_string().into_string() {
+        Ok(name) if is_node(&name) => {
+            let number = name.strip_prefix("video").unwrap_or(&name);
+            let why = format!("this looks like a node (write v4l2:/dev/video{number})");
+            Err((text_at, Problem::impossible(name, why)))
+        }
+        Ok(name) => Ok(Argument::Name(name)),
+        Err(_) => Err((text_at, Problem::NotUtf8)),
     }
 }
 
@@ -148,5 +195,5 @@ fn read_path(text: &str, text_at: usize) -> Result<PathBuf, (usize, Problem)> {
     Ok(OsString::from_vec(bytes).into())
 }
 
-const KINDS: &[&str] = &["test", "file", "stdin"];
+const KINDS: &[&str] = &["v4l2", "test", "file", "stdin"];
 const FORMATS: &[&str] = &["yuv420p", "h264"];
