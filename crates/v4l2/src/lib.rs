@@ -12,6 +12,8 @@ mod calls;
 pub mod control;
 pub mod device;
 pub mod error;
+#[cfg(feature = "fake-kernel")]
+pub mod fake;
 pub mod format;
 pub mod queue;
 mod sys;

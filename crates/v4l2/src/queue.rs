@@ -16,7 +16,7 @@ use zerocopy::FromZeros;
 
 use crate::{
     calls::Request,
-    device::{Device, QueueKind, is_errno},
+    device::{Device, Direction, QueueKind, is_errno},
     error::Error,
     sys::Mapping,
     uapi::{
@@ -142,6 +142,9 @@ impl Queue {
             tv_sec: i64::try_from(content.timestamp.as_secs()).unwrap_or(i64::MAX),
             tv_usec: content.timestamp.subsec_micros().into(),
         };
+        if self.kind.direction == Direction::Output {
+            raw.field = uapi::V4L2_FIELD_NONE;
+        }
         for (number, plane) in planes[..self.planes].iter_mut().enumerate() {
             plane.bytesused = content.used.get(number).copied().unwrap_or(0);
             if let Some((memory, length)) = content.shared.get(number) {
