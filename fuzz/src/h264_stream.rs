@@ -28,7 +28,10 @@ pub fn run(data: &[u8]) {
     for unit in &units {
         assert!(unit.iter().any(|nal| is_vcl(nal)), "a unit without a picture");
     }
-    if refusal.is_none() && !units.is_empty() {
+    if units.is_empty() {
+        // Silence is no answer to a stream.
+        assert!(refusal.is_some() || stream.is_empty(), "neither a picture nor a reason");
+    } else if refusal.is_none() {
         // From the first picture given on, every slice is given: the last ones of the stream.
         let all = annexb::nal_units(stream).map(|range| &stream[range]);
         let all: Vec<_> = all.filter(|nal| is_vcl(nal) && nal.len() > 1).collect();

@@ -103,6 +103,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     if arguments.seconds < 3 || arguments.rounds == 0 || arguments.viewers.contains(&0) {
         bail!("at least 3 seconds, 1 round and 1 viewer");
     }
+    // Before minutes of building.
+    for (program, package) in [("ffmpeg", "ffmpeg"), ("taskset", "util-linux")] {
+        let help = workspace.command(program).arg("--help").output();
+        if !help.is_ok_and(|help| help.status.success()) {
+            bail!("{program} is missing: apt-get install {package}");
+        }
+    }
     run_shown(&mut workspace.cargo("build --release --locked -p lenscast -p testkit -p benches"))?;
     let stage = Stage {
         workspace,

@@ -144,8 +144,11 @@ impl Table {
             (row.version, row.proof) = (text("version")?.to_owned(), text("proof")?.to_owned());
             Cell::Proved
         };
-        row.cells.insert(way.context("no way to try a client")?, cell);
-        Ok(())
+        // A gap that was proved is none, and a reader must not be told the one or the other by chance.
+        match row.cells.insert(way.context("no way to try a client")?, cell) {
+            Some(_) => bail!("something else was written already"),
+            None => Ok(()),
+        }
     }
 
     fn ensure_whole(&self) -> anyhow::Result<()> {
@@ -284,6 +287,13 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_that_was_proved_is_told() {
+        let twice = lines("") + lines("").lines().last().unwrap();
+        let error = format!("{:#}", Table::parse(&twice).unwrap_err());
+        assert!(error.contains("already"), "{error}");
+    }
+
+    #[test]
     fn versions_are_not_compared_and_all_else_is() {
         let table = Table::parse(&lines("")).unwrap().to_string();
         let newer = table.replace("| 1.2 |", "| 1.3 |");
@@ -325,7 +335,7 @@ mod tests {
                         root.join("crates/server/tests/transcripts").join(word).exists()
                     }
                     Some((_, "rs")) => root.join("crates").join(word).exists(),
-                    _ if is_test => sources.contains(&format!("fn {word}(")),
+                    _ if is_test => is_tested(&sources, word),
                     _ => continue,
                 };
                 assert!(exists, "there is no {word} any more: {line}");
@@ -334,6 +344,15 @@ mod tests {
         }
         assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
         assert!(cited > 100, "only {cited} names were recognized");
+    }
+
+    /// Whether there is a test of that name, or a line of a table of tests.
+    fn is_tested(sources: &str, name: &str) -> bool {
+        let is_test = |at: usize| {
+            let before = sources[..at].lines().rev().take(4);
+            before.map(str::trim).any(|line| line.starts_with("#[") && line.contains("test"))
+        };
+        sources.match_indices(&format!("fn {name}(")).any(|(at, _)| is_test(at))
     }
 
     fn read_sources(directory: &Path, sources: &mut String) {
