@@ -5,14 +5,11 @@
 //! Input: two bytes of packet size, one of options, two of the first sequence number; then NAL
 //! units, of which each begins with a byte of options and two of length.
 
-use std::num::NonZeroU32;
-
 use bytes::Bytes;
 use media::{
     AccessUnit, MediaTime,
     h264::{NalType, ParameterSets},
 };
-use retina::codec::{CodecItem, FrameFormat};
 use rtp::packetizer::Depacketizer as _;
 use rtp_packetizer::{
     PacketBatch, RtpTimestamp, Sequence, Ssrc,
@@ -21,7 +18,7 @@ use rtp_packetizer::{
         packetizer::{MAX_PACKET_SIZE, MIN_PACKET_SIZE},
     },
 };
-use testkit::depacketizer::Depacketizer;
+use testkit::{depacketizer::Depacketizer, retina::Retina};
 
 use crate::{chunks::next, input::Input};
 
@@ -111,7 +108,7 @@ impl Path {
             packetizer,
             ours: Depacketizer::new(),
             rtp,
-            retina: with_sets.then(Retina::new),
+            retina: with_sets.then(|| Retina::new(None).expect("H.264 is known")),
             sent: 0,
             packets: 0,
             octets: 0,
@@ -247,49 +244,6 @@ impl Path {
             theirs.extend(self.rtp.depacketize(&payload).expect("the rtp crate takes it"));
         }
         assert_eq!(theirs, length_prefixed(arrived.iter().map(Vec::as_slice)));
-    }
-}
-
-/// Retina's depacketizer through the door it leaves open for fuzzing.
-struct Retina {
-    depacketizer: retina::codec::Depacketizer,
-    buffer: retina::testutil::DepacketizeBuf,
-}
-
-impl Retina {
-    fn new() -> Self {
-        let depacketizer = retina::codec::Depacketizer::new("video", "h264", 90_000, None, None);
-        let mut depacketizer = depacketizer.expect("H.264 is known");
-        depacketizer.set_frame_format(FrameFormat::MP4);
-        Self { depacketizer, buffer: retina::testutil::DepacketizeBuf::new(1 << 20) }
-    }
-
-    fn frame(&mut self, batch: &PacketBatch) -> Result<retina::codec::VideoFrame, String> {
-        for (at, packet) in batch.packets().enumerate() {
-            let (header, payload) = retina::rtp::PacketHeader::validate(packet)?;
-            let clock_rate = NonZeroU32::new(90_000).expect("more than none");
-            let timestamp = i64::from(header.timestamp());
-            let meta = retina::rtp::PacketMeta {
-                ctx: retina::PacketContext::dummy(),
-                stream_id: 0,
-                timestamp: retina::Timestamp::new(timestamp, clock_rate, 0).expect("in range"),
-                sequence_number: header.sequence_number(),
-                ssrc: header.ssrc(),
-                mark: header.mark(),
-                loss: 0,
-            };
-            let payload = &packet[usize::from(payload.start)..usize::from(payload.end)];
-            self.buffer.push(&mut self.depacketizer, meta, payload)?;
-            self.depacketizer.check_invariants();
-            match self.depacketizer.pull() {
-                None => {}
-                Some(Ok(CodecItem::VideoFrame(frame))) if at + 1 == batch.packet_count() => {
-                    return Ok(frame);
-                }
-                other => return Err(format!("after packet {at}: {other:?}")),
-            }
-        }
-        Err("no frame after the last packet".to_owned())
     }
 }
 

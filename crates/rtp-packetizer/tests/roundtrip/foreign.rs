@@ -1,16 +1,14 @@
 //! Depacketizers by other authors.
 
-use std::num::NonZeroU32;
-
 use bytes::Bytes;
 use media::h264::ParameterSets;
 use proptest::prelude::*;
-use retina::codec::{CodecItem, FrameFormat, ParametersRef};
 use rtp::packetizer::Depacketizer as _;
 use rtp_packetizer::{
-    PacketBatch, RtpTimestamp,
+    RtpTimestamp,
     h264::{Packetizer, sdp},
 };
+use testkit::retina::Retina;
 
 use crate::generate::{self, Taste};
 
@@ -46,7 +44,7 @@ proptest! {
         let sets = parameter_sets();
         let mut packetizer = Packetizer::new(config).unwrap();
         packetizer.set_parameter_sets(sets.clone());
-        let mut receiver = Retina::new(None);
+        let mut receiver = Retina::new(None).unwrap();
         for (index, nals) in units.iter().enumerate() {
             let unit = generate::access_unit(nals);
             let timestamp = RtpTimestamp(3000 * index as u32);
@@ -64,59 +62,8 @@ proptest! {
 
 #[test]
 fn retina_reads_the_session_description() {
-    let receiver = Retina::new(Some(&sdp::fmtp(&parameter_sets())));
+    let receiver = Retina::new(Some(&sdp::fmtp(&parameter_sets()))).unwrap();
     assert_eq!(receiver.size(), Some((640, 480)));
-}
-
-/// Retina's depacketizer through the door it leaves open for fuzzing.
-struct Retina {
-    depacketizer: retina::codec::Depacketizer,
-    buffer: retina::testutil::DepacketizeBuf,
-}
-
-impl Retina {
-    fn new(fmtp: Option<&str>) -> Self {
-        let mut depacketizer =
-            retina::codec::Depacketizer::new("video", "h264", 90_000, None, fmtp).unwrap();
-        depacketizer.set_frame_format(FrameFormat::MP4);
-        Self { depacketizer, buffer: retina::testutil::DepacketizeBuf::new(1 << 20) }
-    }
-
-    /// The one frame that `batch` makes, when its last packet has come and not before.
-    fn frame(&mut self, batch: &PacketBatch) -> Result<retina::codec::VideoFrame, String> {
-        for (at, packet) in batch.packets().enumerate() {
-            let (header, payload) = retina::rtp::PacketHeader::validate(packet)?;
-            let clock_rate = NonZeroU32::new(90_000).unwrap();
-            let timestamp = retina::Timestamp::new(header.timestamp().into(), clock_rate, 0);
-            let meta = retina::rtp::PacketMeta {
-                ctx: retina::PacketContext::dummy(),
-                stream_id: 0,
-                timestamp: timestamp.unwrap(),
-                sequence_number: header.sequence_number(),
-                ssrc: header.ssrc(),
-                mark: header.mark(),
-                loss: 0,
-            };
-            let payload = &packet[usize::from(payload.start)..usize::from(payload.end)];
-            self.buffer.push(&mut self.depacketizer, meta, payload)?;
-            self.depacketizer.check_invariants();
-            match self.depacketizer.pull() {
-                None => {}
-                Some(Ok(CodecItem::VideoFrame(frame))) if at + 1 == batch.packet_count() => {
-                    return Ok(frame);
-                }
-                other => return Err(format!("after packet {at}: {other:?}")),
-            }
-        }
-        Err("no frame after the last packet".to_owned())
-    }
-
-    fn size(&self) -> Option<(u32, u32)> {
-        match self.depacketizer.parameters()? {
-            ParametersRef::Video(video) => Some(video.pixel_dimensions()),
-            _ => None,
-        }
-    }
 }
 
 fn length_prefixed(nals: &[&[u8]]) -> Vec<u8> {

@@ -2,11 +2,9 @@
 
 use proptest::prelude::*;
 use rtp_packetizer::{PacketBatch, RtpTimestamp, h264::Packetizer};
+use testkit::depacketizer::{Counts, Depacketizer};
 
-use crate::{
-    depacketizer::{Counts, Depacketizer},
-    generate::{self, Taste},
-};
+use crate::generate::{self, Taste};
 
 proptest! {
     #[test]

@@ -1,10 +1,11 @@
 use std::net::UdpSocket;
 
+use testkit::namespace::in_namespace;
 use tokio::time::advance;
 
 use super::*;
 use crate::{
-    egress::udp::{Sent, tests::in_namespace},
+    egress::udp::Sent,
     live::mount::{Start, tests::Stream},
 };
 

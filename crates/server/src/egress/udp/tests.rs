@@ -2,12 +2,12 @@ use std::{
     future::{Future, poll_fn},
     net::UdpSocket as Client,
     pin::pin,
-    process::Command,
     sync::{Arc, atomic::AtomicUsize},
     task::Poll,
     time::Duration,
 };
 
+use testkit::namespace::in_namespace;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::*;
@@ -16,42 +16,6 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LOCALHOST_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const EVERYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const EVERYWHERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-
-/// Runs the rest of a test, whose full name is `test`, in a network namespace of its own, after the
-/// shell commands of `setup`. True there; false here, once it has passed there.
-///
-/// # Panics
-///
-/// When it fails there, or the system has no namespaces for us: a test that cannot run has not
-/// passed.
-pub(crate) fn in_namespace(test: &str, setup: &str) -> bool {
-    const INSIDE: &str = "LENSCAST_TEST_NAMESPACE";
-    const WITHOUT: &str = "LENSCAST_TEST_WITHOUT_NAMESPACES";
-    if std::env::var(INSIDE).is_ok_and(|inside| inside == test) {
-        return true;
-    }
-    if std::env::var_os(WITHOUT).is_some() {
-        println!("{test} NOT RUN: {WITHOUT} is set");
-        return false;
-    }
-    let script =
-        format!("set -e\nip link set lo up\n{setup}\nexec \"$0\" --exact {test} --nocapture");
-    let run = Command::new("unshare")
-        .args(["--map-root-user", "--net", "sh", "-c", &script])
-        .arg(std::env::current_exe().unwrap())
-        .env(INSIDE, test)
-        .output();
-    let hint = format!(
-        "this test needs unshare(1), ip(8) and tc(8), and the right to make a network namespace; \
-         set {WITHOUT}=1 to leave such tests out"
-    );
-    let output = run.unwrap_or_else(|error| panic!("cannot run unshare: {error}\n{hint}"));
-    let (stdout, stderr) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let passed = output.status.success() && stdout.contains("1 passed");
-    assert!(passed, "{stdout}\n{stderr}\n{hint}");
-    false
-}
 
 fn client(address: &str) -> Client {
     // With the name of its zone, an IPv6 address is only understood in brackets.
