@@ -7,10 +7,12 @@
 //! Memory is real (anonymous files), and can be mapped, exported and imported. Time is not: nothing
 //! sleeps, a picture comes as soon as it was told to and has a buffer.
 //!
-//! `tests/conformance.rs` holds it against drivers of a real kernel.
+//! The module `conformance` holds it against drivers of a real kernel.
 
 mod buffers;
 pub mod camera;
+#[cfg(test)]
+mod conformance;
 mod controls;
 pub mod encoder;
 mod formats;

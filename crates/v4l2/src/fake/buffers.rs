@@ -31,6 +31,7 @@ pub(super) struct Buffers {
     pub(super) waiting: VecDeque<usize>,
     done: VecDeque<usize>,
     pub(super) is_streaming: bool,
+    has_begun: bool,
     /// DQBUF gave the last one: EPIPE from then on.
     last_given: bool,
     /// Nothing was queued since the stream was stopped: poll(2) reports an error.
@@ -88,6 +89,7 @@ impl Buffers {
             waiting: VecDeque::new(),
             done: VecDeque::new(),
             is_streaming: false,
+            has_begun: false,
             last_given: false,
             is_untouched: true,
         }
@@ -112,14 +114,13 @@ impl Buffers {
         !self.buffers.is_empty()
     }
 
-    /// Whether it streams and has as many buffers as it needs.
+    /// Whether it streams, and once had as many buffers queued as it needs.
     pub(super) fn is_running(&self) -> bool {
-        self.is_streaming && self.has_begun()
+        self.has_begun
     }
 
-    fn has_begun(&self) -> bool {
-        // Once begun it goes on with fewer: what is done counts too.
-        (self.waiting.len() + self.done.len()) as u32 >= self.least || !self.done.is_empty()
+    fn begin(&mut self) {
+        self.has_begun |= self.is_streaming && self.waiting.len() as u32 >= self.least;
     }
 
     /// Whether a buffer is done.
@@ -269,8 +270,11 @@ impl Buffers {
             let (memory, length) = if is_imported {
                 let memory = Memory::import(place.fd())?;
                 let length = if *length == 0 { memory.length } else { *length };
-                if length < plane.least || memory.length < length {
+                if length < plane.least {
                     return Err(Errno::INVAL.into());
+                }
+                if memory.length < length {
+                    return Err(Errno::FAULT.into());
                 }
                 (Some(memory), length)
             } else {
@@ -301,6 +305,7 @@ impl Buffers {
         }
         self.waiting.push_back(index);
         self.is_untouched = false;
+        self.begin();
         Ok(())
     }
 
@@ -358,12 +363,14 @@ impl Buffers {
             return Err(Errno::INVAL.into());
         }
         self.is_streaming = true;
+        self.begin();
         Ok(())
     }
 
     /// VIDIOC_STREAMOFF: all buffers are back.
     pub(super) fn cancel(&mut self) {
         self.is_streaming = false;
+        self.has_begun = false;
         self.last_given = false;
         self.is_untouched = true;
         self.waiting.clear();

@@ -178,8 +178,7 @@ impl Controls {
         match (value, payload) {
             (Value::Number(number), None) => write_number(kind, raw, *number),
             (Value::Text(text), Some(memory)) => {
-                let ControlKind::Text { maximum, .. } = kind else { return Ok(()) };
-                if (memory.len() as u64) <= *maximum {
+                if memory.len() <= text.len() {
                     return Err(Errno::NOSPC.into());
                 }
                 memory.fill(0);
@@ -219,13 +218,15 @@ impl Controls {
         };
         let value = match (kind, payload) {
             (ControlKind::Text { minimum, maximum }, Some(memory)) => {
-                let end = memory.iter().position(|byte| *byte == 0).unwrap_or(memory.len());
+                // The last byte is taken for the NUL, whatever it is.
+                let room = memory.len().saturating_sub(1);
+                let end = memory.iter().position(|byte| *byte == 0).unwrap_or(room);
                 if !(*minimum..=*maximum).contains(&(end as u64)) {
                     return Err(Errno::RANGE.into());
                 }
                 Value::Text(String::from_utf8_lossy(&memory[..end]).into_owned())
             }
-            (ControlKind::Text { .. }, None) => return Err(Errno::NOSPC.into()),
+            (ControlKind::Text { .. }, None) => return Err(Errno::RANGE.into()),
             (_, Some(_)) => return Err(Errno::INVAL.into()),
             (kind, None) => Value::Number(taken(kind, given)?),
         };

@@ -212,7 +212,14 @@ impl Node {
                 }
                 Ok(())
             }
-            Request::QueryBuffer(raw, planes) => self.buffers(file, raw.r#type)?.query(raw, planes),
+            // Anyone may ask, whoever has the buffers.
+            Request::QueryBuffer(raw, planes) => match (&self.unit, &mut file.context) {
+                (Unit::Camera(camera), _) => camera.buffers.query(raw, planes),
+                (Unit::Encoder(_), Some(context)) => {
+                    context.buffers(raw.r#type)?.query(raw, planes)
+                }
+                (Unit::Encoder(_), None) => Err(Errno::INVAL.into()),
+            },
             Request::QueueBuffer(raw, planes) => {
                 self.buffers(file, raw.r#type)?.queue(raw, planes, complaints)
             }
