@@ -143,7 +143,12 @@ const LAYERS: &[Layer] = &[
     Layer { name: "v4l2", purity: Purity::Free, uses: &[], tests_use: &[] },
     Layer { name: "capture", purity: Purity::Free, uses: &["media", "v4l2"], tests_use: &[] },
     // Its tests encode the test card.
-    Layer { name: "encode", purity: Purity::Free, uses: &["media", "v4l2"], tests_use: &["capture"] },
+    Layer {
+        name: "encode",
+        purity: Purity::Free,
+        uses: &["media", "v4l2"],
+        tests_use: &["capture"],
+    },
     Layer {
         name: "lenscast",
         purity: Purity::Free,

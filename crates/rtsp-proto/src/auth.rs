@@ -176,11 +176,6 @@ impl Authenticator {
         Self { config, decoy: nonce::decoy(&key), mint: nonce::Mint::new(key, now) }
     }
 
-    /// What the users' hashes must have been made with.
-    pub fn realm(&self) -> &Realm {
-        &self.config.realm
-    }
-
     /// The values of the `WWW-Authenticate` headers of a 401, each for a line of its own, in the
     /// order in which they must stand.
     ///

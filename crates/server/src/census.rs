@@ -135,9 +135,7 @@ impl Census {
         let delay = if entry.count > 2 { FIRST_DELAY * (1 << doublings) } else { Duration::ZERO };
         (entry.count, delay.min(LONGEST_DELAY))
     }
-}
 
-impl Census {
     /// Gives places back; a host that has none left is forgotten.
     fn leave(&self, host: Host, places: HostCounts) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
