@@ -1,5 +1,7 @@
 //! The project's chores: `cargo xtask help`.
 
+mod aarch64;
+mod apt;
 mod compare;
 mod coverage;
 mod fuzz;

@@ -15,9 +15,10 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use crate::{
-    layers, matrix,
+    aarch64, layers, matrix,
     server::{Server, probe},
-    workspace::{Workspace, output, run, run_marking},
+    vm,
+    workspace::{Workspace, run, run_marking},
 };
 
 /// A stage of `cargo xtask test`.
@@ -43,6 +44,10 @@ pub(crate) enum Name {
     Soak,
     /// The static binary
     Static,
+    /// Tests and binary for 64-bit Arm, emulated
+    Aarch64,
+    /// Cameras and encoders, on a real kernel in a virtual machine
+    Vm,
 }
 
 /// A stage and how it is run. It is given the workspace and whether to take its long form, and
@@ -66,6 +71,8 @@ pub(crate) const ALL: &[Stage] = &[
     Stage { name: Name::Readme, run: readme },
     Stage { name: Name::Soak, run: soak },
     Stage { name: Name::Static, run: static_binary },
+    Stage { name: Name::Aarch64, run: aarch64::run_stage },
+    Stage { name: Name::Vm, run: vm::run_stage },
 ];
 
 impl Name {
@@ -211,14 +218,7 @@ fn static_binary(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
     let mut build = workspace.cargo("build --release --locked -p lenscast --target");
     run(build.arg(STATIC_TARGET).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
     let binary = workspace.target.join(STATIC_TARGET).join("release/lenscast");
-    let headers = output(
-        Command::new("readelf").args(["--wide", "--program-headers", "--dynamic"]).arg(&binary),
-    )?;
-    for needs in ["INTERP", "(NEEDED)"] {
-        if let Some(line) = headers.lines().find(|line| line.contains(needs)) {
-            bail!("{} is not static: {}", binary.display(), line.trim());
-        }
-    }
+    aarch64::must_be_static(&binary)?;
     run(Command::new(&binary).arg("--version"))?;
     let mut players = workspace.cargo("nextest run --workspace --locked --profile interop");
     players.env("LENSCAST_BINARY", &binary);
@@ -240,7 +240,8 @@ pub(crate) fn nextest(command: &mut Command) -> anyhow::Result<String> {
     Ok(summary.split_once("] ").map_or("", |(_, summary)| summary).to_owned())
 }
 
-fn empty_directory(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
+/// `name` in target/tmp, with nothing in it.
+pub(crate) fn empty_directory(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
     let path = workspace.target.join("tmp").join(name);
     match fs::remove_dir_all(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

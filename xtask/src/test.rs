@@ -53,6 +53,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         tools::settle(workspace, &names, false)?;
     }
     let mut failures = Vec::new();
+    let mut skipped = Vec::new();
     for stage in chosen {
         let name = stage.name.to_string();
         if failures.iter().any(|failed| stage.name.is_void_without(*failed)) {
@@ -66,19 +67,51 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
             (stage.run)(workspace, arguments.full).with_context(|| format!("stage {}", stage.name));
         if let Err(error) = &result {
             eprintln!("xtask: {error:#}");
-            failures.push(stage.name);
+            // What --install could not bring about here is not proved here.
+            if arguments.install || error.downcast_ref::<Skip>().is_none() {
+                failures.push(stage.name);
+            } else {
+                skipped.push(stage.name);
+            }
         }
         let outcome = Outcome::of(&result);
         table.rows.push(Row { name, took: from.elapsed(), outcome });
     }
     println!("\n{table}");
     if !failures.is_empty() {
-        let failures: Vec<String> = failures.iter().map(Name::to_string).collect();
-        bail!("failed: {}", failures.join(", "));
+        bail!("failed: {}", list(&failures));
     }
-    println!("everything passed");
+    if skipped.is_empty() {
+        println!("everything passed");
+    } else {
+        println!("NOT PROVED HERE: {}; all else passed", list(&skipped));
+    }
     Ok(())
 }
+
+fn list(names: &[Name]) -> String {
+    names.iter().map(Name::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a stage cannot be run on this machine at all. It is a failure for those who asked for
+/// everything to be installed; for others the stage is left out, and they are told.
+#[derive(Debug)]
+pub(crate) struct Skip(String);
+
+impl Skip {
+    /// For `reason`, which ends a sentence like "it is skipped: …".
+    pub(crate) fn because(reason: &str) -> anyhow::Error {
+        Self(reason.to_owned()).into()
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot be run here: {}", self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
 
 fn heading(name: &str) {
     println!("\n──── {name} ────");
@@ -100,6 +133,8 @@ enum Outcome {
     /// With a few words on what was found.
     Passed(String),
     Failed,
+    /// With the reason.
+    Skipped(String),
     NotRun,
 }
 
@@ -107,7 +142,10 @@ impl Outcome {
     fn of(result: &anyhow::Result<String>) -> Self {
         match result {
             Ok(summary) => Self::Passed(summary.clone()),
-            Err(_) => Self::Failed,
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(Skip(reason)) => Self::Skipped(reason.clone()),
+                None => Self::Failed,
+            },
         }
     }
 }
@@ -119,6 +157,7 @@ impl fmt::Display for Table {
             let outcome = match outcome {
                 Outcome::Passed(summary) => format!("ok    {summary}"),
                 Outcome::Failed => "FAILED".to_owned(),
+                Outcome::Skipped(reason) => format!("SKIPPED  {reason}"),
                 Outcome::NotRun => "not run".to_owned(),
             };
             writeln!(f, "{name:<12} {:>8.1}  {}", took.as_secs_f64(), outcome.trim_end())?;

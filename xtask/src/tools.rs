@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     stages::Name,
+    vm,
     workspace::{Workspace, output, run, succeeds},
 };
 
@@ -208,13 +209,13 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "cargo-nextest",
-        stages: &[Name::Build, Name::Units, Name::Interop, Name::Soak, Name::Static],
+        stages: &[Name::Build, Name::Units, Name::Interop, Name::Soak, Name::Static, Name::Aarch64],
         is_there: |workspace| succeeds(&mut workspace.cargo("nextest --version")),
         how: How::Cargo("cargo-nextest"),
     },
     Tool {
         name: "FFmpeg with libx264",
-        stages: PLAYING,
+        stages: &[Name::Interop, Name::Vm],
         is_there: |_| {
             let mut help = Command::new("ffmpeg");
             help.args(["-hide_banner", "-h", "encoder=libx264"]);
@@ -314,6 +315,37 @@ const TOOLS: &[Tool] = &[
         how: How::Apt("tshark libcap2-bin"),
     },
     Tool {
+        name: "what the virtual machine is made with",
+        stages: &[Name::Vm],
+        is_there: |_| vm::has_tools(),
+        how: How::Apt(vm::PACKAGES),
+    },
+    Tool {
+        name: "v4l2-ctl",
+        stages: &[Name::Vm],
+        is_there: |_| prints_version("v4l2-ctl"),
+        how: How::Apt("v4l-utils"),
+    },
+    Tool {
+        name: "a C++ compiler for 64-bit Arm",
+        stages: &[Name::Aarch64],
+        is_there: |_| prints_version("aarch64-linux-gnu-g++"),
+        how: How::Apt("g++-aarch64-linux-gnu"),
+    },
+    Tool {
+        // With the C library's headers: only layouts are asked of it.
+        name: "a C compiler for 32-bit Arm",
+        stages: &[Name::Aarch64],
+        is_there: |_| prints_version("arm-linux-gnueabihf-gcc"),
+        how: How::Apt("gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"),
+    },
+    Tool {
+        name: "QEMU's user mode",
+        stages: &[Name::Aarch64],
+        is_there: |_| prints_version("qemu-aarch64-static"),
+        how: How::Apt("qemu-user-static"),
+    },
+    Tool {
         name: "the right to capture packets",
         stages: PLAYING,
         is_there: |_| succeeds(Command::new("dumpcap").args(["-i", "lo", "-L"])),
@@ -356,6 +388,8 @@ const BUILDING: &[Name] = &[
     Name::Readme,
     Name::Soak,
     Name::Static,
+    Name::Aarch64,
+    Name::Vm,
 ];
 const PLAYING: &[Name] = &[Name::Interop];
 const PYAV: How = How::Pip { packages: "av==18.1.0", module: "av" };

@@ -12,7 +12,7 @@
 //! stay as they are, and nothing is written outside `target/vm`.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
@@ -28,6 +28,9 @@ use crate::{
 mod initramfs;
 mod kernel;
 mod machine;
+mod stage;
+
+pub(crate) use stage::run_stage;
 
 use machine::{Machine, Outcome};
 
@@ -146,8 +149,16 @@ fn settle_tools(install: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether everything is there.
+pub(crate) fn has_tools() -> bool {
+    missing_packages().is_empty()
+}
+
 fn missing_packages() -> Vec<&'static str> {
     let is_there = |program: &str| {
+        if program.starts_with('/') {
+            return Path::new(program).exists();
+        }
         succeeds(Command::new("sh").args(["-c", &format!("command -v {program}")]).env(
             "PATH",
             // depmod and modprobe are not on everybody's path.
@@ -178,7 +189,7 @@ fn step<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
 const BROKEN: u8 = 125;
 const DEFAULT_MODULES: &[&str] =
     &["vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x00", "h264_test_encoder"];
-/// Programs and the packages that have them; the same package side by side.
+/// Programs and libraries, and the packages that have them; the same package side by side.
 const TOOLS: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("/bin/busybox", "busybox-static"),
@@ -189,7 +200,24 @@ const TOOLS: &[(&str, &str)] = &[
     ("gcc", "gcc"),
     ("make", "make"),
     ("strip", "binutils"),
+    // objtool, of the kernel's own tools to build modules, is linked with it.
+    ("/usr/lib/x86_64-linux-gnu/libelf.so.1", "libelf1"),
     ("timeout", "coreutils"),
     ("dpkg-deb", "dpkg"),
     ("apt-get", "apt"),
 ];
+/// All of those, for who installs them with others.
+pub(crate) const PACKAGES: &str = "qemu-system-x86 busybox-static kmod cpio xz-utils gcc make \
+                                   binutils libelf1 coreutils dpkg apt";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_those_of_the_tools() {
+        let mut packages: Vec<&str> = TOOLS.iter().map(|(_, package)| *package).collect();
+        packages.dedup();
+        assert_eq!(PACKAGES.split_whitespace().collect::<Vec<_>>(), packages);
+    }
+}

@@ -14,7 +14,11 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::workspace::{Workspace, output};
+use crate::{
+    apt::Apt,
+    test::Skip,
+    workspace::{Workspace, output},
+};
 
 use super::{initramfs, say, step};
 
@@ -90,9 +94,11 @@ fn known(home: &Path) -> anyhow::Result<Option<Kernel>> {
 }
 
 fn fetch(home: &Path) -> anyhow::Result<Kernel> {
-    let apt = Apt { state: home.join("apt") };
-    step("asking Debian for its newest backported kernel", || apt.update())?;
-    let image = apt.newest_image()?;
+    let apt = step("asking Debian for its newest backported kernel", || {
+        Apt::updated(home.join("apt"), SOURCES, &["amd64"])
+            .map_err(|error| Skip::because(&format!("Debian cannot be asked for it: {error:#}")))
+    })?;
+    let image = Image::parse(&apt.show("linux-image-amd64")?)?;
     let directory = home.join(&image.version);
     let kernel = Kernel { release: image.release.clone(), directory };
     if !kernel.directory.join("release").exists() {
@@ -218,56 +224,6 @@ fn build_modules(workspace: &Workspace, kernel: &Kernel) -> anyhow::Result<bool>
     Ok(true)
 }
 
-/// apt with a state of its own, which knows one suite.
-struct Apt {
-    state: PathBuf,
-}
-
-impl Apt {
-    fn update(&self) -> anyhow::Result<()> {
-        for directory in ["lists/partial", "cache/archives/partial", "etc", "dpkg"] {
-            fs::create_dir_all(self.state.join(directory))?;
-        }
-        fs::write(self.state.join("dpkg/status"), "")?;
-        fs::write(self.state.join("kernel.sources"), SOURCES)?;
-        output(self.command("apt-get").args(["update", "-qq", "--error-on=any"]))?;
-        Ok(())
-    }
-
-    fn newest_image(&self) -> anyhow::Result<Image> {
-        let shown = output(self.command("apt-cache").args(["show", "linux-image-amd64"]))?;
-        Image::parse(&shown)
-    }
-
-    fn download(&self, packages: &[String], into: &Path) -> anyhow::Result<()> {
-        let mut download = self.command("apt-get");
-        output(download.current_dir(into).args(["download", "-qq"]).args(packages))?;
-        Ok(())
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("timeout");
-        command.args([LIMIT_SECONDS, program]);
-        let place = |key: &str, path: &str| format!("{key}={}", self.state.join(path).display());
-        for option in [
-            place("Dir::Etc", "etc"),
-            place("Dir::Etc::sourcelist", "kernel.sources"),
-            place("Dir::State", ""),
-            place("Dir::State::lists", "lists"),
-            place("Dir::State::status", "dpkg/status"),
-            place("Dir::Cache", "cache"),
-            "Dir::Etc::sourceparts=/dev/null".to_owned(),
-            "APT::Architecture=amd64".to_owned(),
-            "APT::Architectures=amd64".to_owned(),
-            // It would drop to a user who may not write there.
-            "APT::Sandbox::User=root".to_owned(),
-        ] {
-            command.args(["-o", &option]);
-        }
-        command
-    }
-}
-
 /// The kernel that `linux-image-amd64` leads to.
 #[derive(Debug, PartialEq)]
 struct Image {
@@ -337,7 +293,6 @@ fn remove_file_if_there(path: &Path) -> anyhow::Result<()> {
 }
 
 const FRAMEWORK: &str = "v4l2-mem2mem.c";
-const LIMIT_SECONDS: &str = "600";
 const SOURCES: &str = "Types: deb
 URIs: http://deb.debian.org/debian
 Suites: bookworm-backports

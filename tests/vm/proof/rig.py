@@ -1,0 +1,212 @@
+"""What the proofs in the virtual machine are made of: the real program, what watches it, and pictures."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+
+class Lenscast:
+    """The program, serving. Its log is shown when a claim does not hold."""
+
+    def __init__(self, binary, *sources, options=()):
+        self.binary, self.sources, self.options = binary, sources, options
+
+    def __enter__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="lenscast-")
+        self.out = Path(self.directory.name, "out")
+        self.log_file = Path(self.directory.name, "log")
+        command = [self.binary, "serve", "--open", "--listen", "127.0.0.1:0", "--udp-port", "0"]
+        command += ["--state-dir", self.directory.name, *self.options]
+        for source in self.sources:
+            command += ["--source", source]
+        with self.out.open("wb") as out, self.log_file.open("wb") as log:
+            environment = {**os.environ, "RUST_LOG": os.environ.get("RUST_LOG", "info,lenscast=debug")}
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment
+            )
+        wait_until(self.has_urls, lambda: f"the server prints no URL\n{self.log()}", seconds=60)
+        return self
+
+    def __exit__(self, failure, *_):
+        if failure:
+            print(f"---- log of the server\n{self.log()}----", flush=True)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                print("the server did not end on Ctrl-C", file=sys.stderr)
+        self.directory.cleanup()
+
+    def has_urls(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended with {self.process.returncode}\n{self.log()}")
+        urls = re.findall(r"^\s*(rtsp://\S+)\s*$", self.out.read_text(errors="replace"), re.M)
+        self.port = re.search(r":(\d+)/", urls[0])[1] if urls else None
+        return bool(urls)
+
+    def url(self, stream):
+        return f"rtsp://127.0.0.1:{self.port}/{stream}"
+
+    def log(self):
+        """What it printed, and what it logged."""
+        return "".join(file.read_text(errors="replace") for file in (self.out, self.log_file))
+
+    def stop(self):
+        """Ctrl-C; it must end well."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            code = self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the server does not end on Ctrl-C") from None
+        assert code == 0, f"the server ended with {code} on Ctrl-C"
+
+    def probe(self, stream, transport, seconds=3):
+        """What `lenscast probe` reports of a stream; nothing may be lost or damaged."""
+        said = run(
+            self.binary, "probe", self.url(stream), "--json",
+            "--seconds", str(seconds), "--transport", transport,
+        )  # fmt: skip
+        report = json.loads(said.splitlines()[-1])
+        # An emulated machine may be late, but loses nothing on its way to itself.
+        for key in ("lost_packets", "malformed_packets", "damaged_frames"):
+            expect(report[key], 0, f"{key} in {said}")
+        expect(report["verdict"], "good", said)
+        return report
+
+    def pictures(self, stream, transport, size, count=2):
+        """The first pictures that FFmpeg decodes."""
+        path = Path(self.directory.name, "pictures.yuv")
+        run(
+            "ffmpeg", "-v", "error", "-y", "-rtsp_transport", transport, "-i", self.url(stream),
+            "-frames:v", str(count), "-f", "rawvideo", "-pix_fmt", "yuv420p", path,
+        )  # fmt: skip
+        pictures = split_pictures(path.read_bytes(), size)
+        expect(len(pictures), count, f"pictures of {stream} over {transport}")
+        return pictures
+
+
+class Picture:
+    """One picture, 4:2:0."""
+
+    def __init__(self, data, size):
+        width, height = size
+        luma, chroma = width * height, (width // 2) * (height // 2)
+        self.size = size
+        self.planes = data[:luma], data[luma : luma + chroma], data[luma + chroma :]
+
+    def distance(self, other):
+        """The mean difference of samples, of the plane where it is largest."""
+        expect(self.size, other.size, "sizes")
+        return max(
+            sum(abs(a - b) for a, b in zip(ours, theirs)) / len(ours)
+            for ours, theirs in zip(self.planes, other.planes)
+        )
+
+    def must_show(self, other, what):
+        """That both show the same, but for what a lossy encoder makes of it."""
+        distance = self.distance(other)
+        assert distance < SAME, f"{what} is another picture: {distance:.1f} on average"
+        return distance
+
+
+class Device:
+    """A node, as v4l2-ctl has it: other people's eyes."""
+
+    def __init__(self, node):
+        self.node = node
+
+    def set(self, **controls):
+        pairs = ",".join(f"{name}={value}" for name, value in controls.items())
+        run("v4l2-ctl", "-d", self.node, "-c", pairs)
+
+    def control(self, name):
+        return int(run("v4l2-ctl", "-d", self.node, "-C", name).split(":")[1].split()[0])
+
+    def picture(self, size):
+        """What the camera shows. Formats differ in how they tell it, not in what they tell."""
+        with tempfile.NamedTemporaryFile(prefix="raw-") as file:
+            width, height = size
+            run(
+                "v4l2-ctl", "-d", self.node, "-v",
+                f"width={width},height={height},pixelformat=YU12", "--set-parm=10",
+                "--stream-mmap", "--stream-count=1", f"--stream-to={file.name}",
+            )  # fmt: skip
+            return split_pictures(Path(file.name).read_bytes(), size)[0]
+
+
+class Proof:
+    """Runs claims, which are functions with what they claim as their documentation."""
+
+    def __init__(self):
+        self.failed = 0
+
+    def check(self, claim, *arguments):
+        said = " ".join(claim.__doc__.split()).format(*arguments)
+        started = time.monotonic()
+        try:
+            seen, verdict = claim(*arguments), "ok   "
+        except Exception as error:  # a claim of several must not keep the others from being tried
+            self.failed += 1
+            expected = isinstance(error, (AssertionError, subprocess.TimeoutExpired))
+            seen, verdict = error if expected else traceback.format_exc(), "FAIL "
+        print(f"{verdict} {said} [{time.monotonic() - started:.1f} s]", flush=True)
+        if seen:
+            print("\n".join(f"      {line}" for line in str(seen).splitlines()), flush=True)
+
+
+def nodes_of(driver):
+    """Its nodes, in their order."""
+    found = []
+    for path in sorted(Path("/sys/class/video4linux").glob("video*"), key=lambda p: int(p.name[5:])):
+        node = f"/dev/{path.name}"
+        if f"Driver name      : {driver}\n" in run("v4l2-ctl", "-d", node, "--info"):
+            found.append(node)
+    return found
+
+
+def split_pictures(data, size):
+    width, height = size
+    length = width * height * 3 // 2
+    assert len(data) % length == 0, f"{len(data)} bytes are not whole pictures of {width}x{height}"
+    return [Picture(data[at : at + length], size) for at in range(0, len(data), length)]
+
+
+def expect(found, wanted, what):
+    assert found == wanted, f"{what}: {found} and not {wanted}"
+
+
+def wait_until(holds, otherwise, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.05)
+
+
+def run(*command, status=0):
+    """What a command printed; its exit status must be `status` unless that is None."""
+    done = subprocess.run(
+        list(map(str, command)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=100,
+    )
+    if status is not None and done.returncode != status:
+        raise AssertionError(f"{' '.join(done.args)}\nended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+# Levels out of 255. Bars of the wrong colours, swapped chromas or shifted rows are 10 and more off.
+SAME = 4.0
