@@ -9,26 +9,22 @@ is compared with what v4l2-ctl gets from the same camera; players are FFmpeg and
 claim is about how fast anything is: the machine is emulated.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
-from rig import Device, Lenscast, Proof, expect, nodes_of, run
+from serving import Device, Lenscast, nodes_of, prove
 
 SIZE = (320, 180)
 ASKED = "size=320x180&fps=10"
 
 
-def raw_formats(lenscast):
+def raw_formats(settings):
     """pictures in every raw format arrive as they are at FFmpeg, over UDP and TCP"""
     cameras = dict(zip(("nv12", "i420", "yuyv", "uyvy"), nodes_of("vivid")))
     wanted = {name: still(camera) for name, camera in cameras.items()}
     sources = [
-        f"{name}=v4l2:{node}?format={name}&{ASKED}&encoder=openh264"
+        f"{name}=v4l2:{node}?format={name}&{ASKED}"
         for name, node in cameras.items()
     ]
     seen = []
-    with Lenscast(lenscast, *sources) as server:
+    with Lenscast(settings.lenscast, *sources) as server:
         for name, transport in zip(cameras, ("udp", "tcp", "udp", "tcp")):
             *_, last = server.pictures(name, transport, SIZE)
             distance = last.must_show(wanted[name], f"{name} over {transport}")
@@ -43,23 +39,5 @@ def still(node):
     return camera.picture(SIZE)
 
 
-CLAIMS = (raw_formats,)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("lenscast", type=Path, help="the program")
-    names = [claim.__name__ for claim in CLAIMS]
-    parser.add_argument("claims", nargs="*", help="some of them: " + ", ".join(names))
-    settings = parser.parse_args()
-    if unknown := set(settings.claims) - set(names):
-        parser.error(f"no claim {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    proof = Proof()
-    for claim in CLAIMS:
-        if not settings.claims or claim.__name__ in settings.claims:
-            proof.check(claim, settings.lenscast)
-    sys.exit(1 if proof.failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    prove(__doc__, (raw_formats,))

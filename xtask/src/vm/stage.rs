@@ -131,6 +131,11 @@ const BOOTS: &[Boot] = &[
         load: &["vivid n_devs=4 node_types=0x1 num_inputs=1 input_types=0x00", "h264_test_encoder"],
         parts: &[
             Part {
+                name: "cameras and encoders",
+                command: "python3 tests/vm/proof/cameras.py TARGET/debug/lenscast",
+                only_in_full: false,
+            },
+            Part {
                 name: "the test encoder",
                 command: "python3 tests/vm/self_test.py --brief",
                 only_in_full: false,
@@ -147,8 +152,13 @@ const BOOTS: &[Boot] = &[
         load: &["vhci-hcd", "uvcvideo"],
         parts: &[
             Part {
+                name: "USB cameras",
+                command: "python3 tests/vm/proof/usb.py TARGET/debug/lenscast --media MEDIA",
+                only_in_full: false,
+            },
+            Part {
                 name: "the emulated camera",
-                command: "python3 tests/vm/usb-camera/prove.py MEDIA formats unplug",
+                command: "python3 tests/vm/usb-camera/prove.py MEDIA formats",
                 only_in_full: false,
             },
             Part {
