@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """From camera to player, with vivid and the test encoder: shows what it claims, line by line.
 
-    cargo xtask vm --load 'vivid n_devs=4 node_types=0x1 num_inputs=1 input_types=0x00' \\
+    cargo xtask vm --load 'vivid n_devs=4 node_types=1,1,1,1 num_inputs=1,1,1,1 input_types=0,0,0,0' \\
         --load h264_test_encoder -- python3 tests/vm/proof/cameras.py target/debug/lenscast
 
 Runs in the virtual machine, as root. Names after the program choose some of the claims. What is served

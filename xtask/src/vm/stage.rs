@@ -128,7 +128,10 @@ done
 const BOOTS: &[Boot] = &[
     Boot {
         name: "vivid and the encoder",
-        load: &["vivid n_devs=4 node_types=0x1 num_inputs=1 input_types=0x00", "h264_test_encoder"],
+        load: &[
+            "vivid n_devs=4 node_types=1,1,1,1 num_inputs=1,1,1,1 input_types=0,0,0,0",
+            "h264_test_encoder",
+        ],
         parts: &[
             Part {
                 name: "cameras and encoders",
