@@ -2,9 +2,13 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use tracing::info;
+use tracing::{debug, info, warn};
 
-use crate::{Config, Encoder, Error, openh264::Openh264};
+use crate::{
+    Config, Encoder, Error,
+    openh264::Openh264,
+    v4l2_m2m::{self, Found, Rejected, V4l2M2m},
+};
 
 /// Which encoder to take. As text: `auto`, `openh264`, or `v4l2:` and a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,25 +28,43 @@ pub enum Choice {
 ///
 /// When the one that was chosen, or none, can encode such pictures.
 pub fn open(choice: &Choice, config: &Config) -> Result<Box<dyn Encoder>, Error> {
-    match choice {
-        Choice::Auto | Choice::Openh264 => {
-            let encoder = Openh264::new(config)?;
-            info!(
-                encoder = encoder.name(),
-                size = %format_args!("{}x{}", config.layout.width(), config.layout.height()),
-                rate = %config.rate,
-                bitrate = config.bitrate,
-                gop = config.gop,
-                "encoding"
-            );
-            Ok(Box::new(encoder))
-        }
-        Choice::V4l2(path) => Err(Error::Unsupported {
-            encoder: path.display().to_string(),
-            what: "anything".to_owned(),
-            reason: "hardware encoders cannot be used yet".to_owned(),
-        }),
+    let encoder: Box<dyn Encoder> = match choice {
+        Choice::V4l2(path) => Box::new(V4l2M2m::open(path, config)?),
+        Choice::Openh264 => Box::new(Openh264::new(config)?),
+        Choice::Auto => match first_of_machine(config) {
+            Some(encoder) => Box::new(encoder),
+            None => Box::new(Openh264::new(config)?),
+        },
+    };
+    info!(
+        encoder = encoder.name(),
+        size = %format_args!("{}x{}", config.layout.width(), config.layout.height()),
+        rate = %config.rate,
+        bitrate = config.bitrate,
+        gop = config.gop,
+        "encoding"
+    );
+    Ok(encoder)
+}
+
+/// The first hardware encoder that can do it.
+fn first_of_machine(config: &Config) -> Option<V4l2M2m> {
+    let Found { candidates, rejected } = v4l2_m2m::find();
+    for Rejected { path, reason, .. } in &rejected {
+        debug!(device = %path.display(), %reason, "no encoder");
     }
+    if candidates.is_empty() {
+        info!("this machine has no H.264 encoder of its own that can be used: taking openh264");
+    }
+    for candidate in &candidates {
+        match V4l2M2m::open(&candidate.path, config) {
+            Ok(encoder) => return Some(encoder),
+            Err(error) => {
+                warn!(device = %candidate.path.display(), %error, "a hardware encoder is passed over");
+            }
+        }
+    }
+    None
 }
 
 impl FromStr for Choice {

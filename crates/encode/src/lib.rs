@@ -14,6 +14,7 @@ use v4l2::Waker;
 pub use self::choice::{Choice, UnknownChoice, open};
 
 mod choice;
+mod level;
 pub mod openh264;
 pub mod v4l2_m2m;
 
