@@ -30,7 +30,7 @@ mod annexb;
 mod mp4;
 mod pacer;
 pub(crate) mod refusal;
-mod splitter;
+pub(crate) mod splitter;
 pub(crate) mod stream;
 mod timeline;
 

@@ -7,6 +7,8 @@ use self::choice::Offer;
 mod camera;
 pub mod choice;
 pub mod controls;
+mod h264;
+mod mjpeg;
 pub mod name;
 mod pictures;
 pub mod survey;

@@ -2,7 +2,7 @@
 //!
 //! Where there are more chroma samples than I420 keeps, neighbours are averaged, halves upwards:
 //! leaving every second one out would shift colours and make edges crawl. Colours themselves are not
-//! touched: range and matrix stay what they were.
+//! touched but by [`limit_range`]: range and matrix stay what they were.
 //!
 //! Rows may be padded: a stride is the bytes from the start of a row to that of the next. Of pictures
 //! with odd sides the last chroma sample stands for one column or row.
@@ -134,6 +134,104 @@ pub fn plane(
     Ok(())
 }
 
+/// How chroma of a planar picture is sampled: one sample for how many of luma.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// In a row: 1, 2 or 4.
+    pub columns: usize,
+    /// In a column: 1 or 2.
+    pub rows: usize,
+}
+
+impl Sampling {
+    /// One of those that can be made into 4:2:0.
+    pub const fn new(columns: usize, rows: usize) -> Option<Self> {
+        match (columns, rows) {
+            (1 | 2 | 4, 1 | 2) => Some(Self { columns, rows }),
+            _ => None,
+        }
+    }
+}
+
+/// A plane of chroma of a picture of `layout`, sampled as `sampling` says, to one sampled 2x2.
+///
+/// # Errors
+///
+/// When `samples` is too short; the plane is then as it was.
+///
+/// # Panics
+///
+/// When `to` is not that of `layout`, or a row does not fit into `stride`.
+pub fn chroma(
+    samples: &[u8],
+    stride: usize,
+    sampling: Sampling,
+    layout: I420Layout,
+    to: &mut [u8],
+) -> Result<(), TooShort> {
+    let ([_, width, _], [_, height, _]) = (layout.strides(), layout.rows());
+    let from_width = (layout.width() as usize).div_ceil(sampling.columns);
+    let from_height = (layout.height() as usize).div_ceil(sampling.rows);
+    if (sampling.columns, sampling.rows) == (2, 2) {
+        return plane(samples, stride, (width, height), to);
+    }
+    assert!(from_width <= stride, "{from_width} samples in a row of {stride} bytes");
+    assert_eq!(to.len(), width * height, "a plane of {width}x{height}");
+    let samples = whole(samples, stride, from_width, from_height)?;
+    for (index, to) in to.chunks_exact_mut(width).enumerate() {
+        // The last row of an odd height is its own neighbour.
+        let (top, bottom) = match sampling.rows {
+            1 => (2 * index, (2 * index + 1).min(from_height - 1)),
+            _ => (index, index),
+        };
+        let row = |index: usize| &samples[index * stride..][..from_width];
+        halve_row(row(top), row(bottom), sampling.columns, to);
+    }
+    Ok(())
+}
+
+/// Two rows of chroma, or twice the same, to one; of `columns` as in [`Sampling`].
+fn halve_row(top: &[u8], bottom: &[u8], columns: usize, to: &mut [u8]) {
+    match columns {
+        1 => {
+            for (index, to) in to.iter_mut().enumerate() {
+                let (left, right) = (2 * index, (2 * index + 1).min(top.len() - 1));
+                let four = [top[left], top[right], bottom[left], bottom[right]];
+                let sum: u16 = four.into_iter().map(u16::from).sum();
+                // At most 255 again.
+                *to = ((sum + 2) / 4) as u8;
+            }
+        }
+        2 => {
+            for ((to, top), bottom) in to.iter_mut().zip(top).zip(bottom) {
+                *to = average(*top, *bottom);
+            }
+        }
+        _ => {
+            for (index, to) in to.iter_mut().enumerate() {
+                *to = average(top[index / 2], bottom[index / 2]);
+            }
+        }
+    }
+}
+
+/// Makes full range (luma and chroma from 0 to 255, as JPEG has them) limited (luma from 16 to 235,
+/// chroma to 240: ITU-T T.871 section 7, BT.601 section 2.5.3), rounded to nearest.
+pub fn limit_range(planes: [&mut [u8]; 3]) {
+    let [luma, blue, red] = planes;
+    for sample in luma {
+        *sample = limited(*sample, LUMA_SCALE, LUMA_OFFSET);
+    }
+    for sample in blue.iter_mut().chain(red) {
+        *sample = limited(*sample, CHROMA_SCALE, CHROMA_OFFSET);
+    }
+}
+
+/// In 65536ths, so that it is one multiplication; at most 240.
+fn limited(sample: u8, scale: u32, offset: u32) -> u8 {
+    ((u32::from(sample) * scale + offset) >> 16) as u8
+}
+
 fn unpack_luma(row: &[u8], at: [usize; 2], luma: &mut [u8]) {
     let (pairs, odd) = luma.as_chunks_mut::<2>();
     let pixels = row.as_chunks::<4>().0;
@@ -158,6 +256,13 @@ fn average(a: u8, b: u8) -> u8 {
     // At most 255 again.
     u16::midpoint(u16::from(a), u16::from(b) + 1) as u8
 }
+
+/// 219/255 and, rounded, 16; in 65536ths.
+const LUMA_SCALE: u32 = 56_284;
+const LUMA_OFFSET: u32 = (16 << 16) + (1 << 15);
+/// 224/255 and, rounded, 128 less 128 times that; in 65536ths.
+const CHROMA_SCALE: u32 = 57_569;
+const CHROMA_OFFSET: u32 = 1_019_792 + (1 << 15);
 
 #[cfg(test)]
 mod tests {
@@ -247,6 +352,55 @@ mod tests {
                     prop_assert_eq!(ours[2][y * half + x], chroma[y * chroma_stride + 2 * x + 1]);
                 }
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn chroma_is_what_its_definition_says(
+            width in 1_u32..40, height in 1_u32..20, padding in 0_usize..9, seed: u32,
+            columns in prop_oneof![Just(1_usize), Just(2), Just(4)],
+            rows in prop_oneof![Just(1_usize), Just(2)],
+        ) {
+            let layout = I420Layout::new(width, height).unwrap();
+            let sampling = Sampling::new(columns, rows).unwrap();
+            let (width, height) = (width as usize, height as usize);
+            let (from_width, from_height) = (width.div_ceil(columns), height.div_ceil(rows));
+            let stride = from_width + padding;
+            let samples = noise(stride * from_height - padding, seed);
+            let mut ours = planes(layout);
+            chroma(&samples, stride, sampling, layout, &mut ours[1]).unwrap();
+            // The sample that stands for a pixel; those beyond the edge are as those at it.
+            let at = |x: usize, y: usize| {
+                let (x, y) = (x.min(width - 1) / columns, y.min(height - 1) / rows);
+                u32::from(samples[y * stride + x])
+            };
+            let half = layout.strides()[1];
+            for y in 0..layout.rows()[1] {
+                for x in 0..half {
+                    let (x2, y2) = (2 * x, 2 * y);
+                    let sum = at(x2, y2) + at(x2 + 1, y2) + at(x2, y2 + 1) + at(x2 + 1, y2 + 1);
+                    prop_assert_eq!(u32::from(ours[1][y * half + x]), (sum + 2) / 4);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn full_range_is_limited_as_by_real_numbers() {
+        let all: Vec<u8> = (0..=255).collect();
+        let (mut luma, mut blue, mut red) = (all.clone(), all.clone(), all);
+        limit_range([&mut luma, &mut blue, &mut red]);
+        for value in 0..=255_u8 {
+            let place = usize::from(value);
+            let full = f64::from(value);
+            assert_eq!(f64::from(luma[place]), (16.0 + full * 219.0 / 255.0).round(), "{value}");
+            let chroma = (128.0 + (full - 128.0) * 224.0 / 255.0).round();
+            assert_eq!(
+                (f64::from(blue[place]), f64::from(red[place])),
+                (chroma, chroma),
+                "{value}"
+            );
         }
     }
 

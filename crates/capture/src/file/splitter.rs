@@ -71,6 +71,11 @@ impl Splitter {
         }
     }
 
+    /// Whether what has been gathered has a picture.
+    pub(crate) fn has_picture(&self) -> bool {
+        self.has_picture
+    }
+
     /// The stream has ended: what has been gathered is the last unit, `None` when it has no
     /// picture. A new stream may follow.
     pub(crate) fn finish(&mut self) -> Option<Bytes> {
@@ -98,7 +103,7 @@ impl Splitter {
 /// Whether the NAL unit with these first two bytes begins a new access unit when it comes after a
 /// slice. `first_mb_in_slice` is the first field of a slice header, in Exp-Golomb code: 0 is a
 /// single set bit. Partitions B and C (types 3 and 4) have no such field.
-fn begins_unit(header: u8, second: u8) -> bool {
+pub(crate) fn begins_unit(header: u8, second: u8) -> bool {
     match NalType::of(header) {
         NalType::Slice | NalType::Idr => second & 0x80 != 0,
         NalType::Partition => header & 0x1f == 2 && second & 0x80 != 0,

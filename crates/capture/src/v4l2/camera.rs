@@ -160,6 +160,7 @@ impl Camera {
                 self.count.given += 1;
                 return Some(captured);
             }
+            Taken::Nothing => {}
             Taken::NoRoom => self.count.skipped += 1,
             Taken::Damaged(reason) => self.count.complain(&reason),
         }
@@ -174,6 +175,10 @@ impl Source for Camera {
 
     fn next(&mut self) -> Result<Option<Captured>, Error> {
         loop {
+            if let Some(captured) = self.pictures.waiting() {
+                self.count.given += 1;
+                return Ok(Some(captured));
+            }
             let Some(buffer) = self.wait()? else { return Ok(None) };
             self.count.note(buffer.sequence);
             let captured = self.take(&buffer);

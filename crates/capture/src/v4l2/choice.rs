@@ -2,7 +2,7 @@
 //!
 //! What was asked for in so many words is kept to; what was not is chosen so that the picture moves
 //! fluently at a usual size with the least work: H.264 from the camera needs no encoder, 4:2:0 no
-//! conversion, 4:2:2 a conversion. A format that is less work but slower loses: over USB 2 many a
+//! conversion, 4:2:2 a conversion, JPEG decoding. A format that is less work but slower loses: over USB 2 many a
 //! camera gives raw pictures of a usual size only ten times a second.
 //!
 //! A size or rate that was asked for and is not there is made up for by the nearest one, and said to be.
@@ -44,7 +44,8 @@ pub enum PictureFormat {
 impl PictureFormat {
     /// All there are, the least work first: nothing to do; to encode; to convert and encode; to
     /// decode, convert and encode.
-    pub const ALL: [Self; 5] = [Self::H264, Self::Nv12, Self::I420, Self::Yuyv, Self::Uyvy];
+    pub const ALL: [Self; 6] =
+        [Self::H264, Self::Nv12, Self::I420, Self::Yuyv, Self::Uyvy, Self::Mjpeg];
 
     /// What the kernel calls it, whatever pieces it comes in.
     pub const fn pixel_formats(self) -> &'static [PixelFormat] {
@@ -479,6 +480,8 @@ mod tests {
     #[test]
     fn formats_by_their_names_and_codes() {
         for (text, format) in [
+            ("mjpeg", Some(PictureFormat::Mjpeg)),
+            ("MJPG", Some(PictureFormat::Mjpeg)),
             ("NM12", Some(PictureFormat::Nv12)),
             ("yu12", Some(PictureFormat::I420)),
             ("H264", Some(PictureFormat::H264)),

@@ -1,24 +1,33 @@
 //! How a camera's buffers become pictures.
 
-use ::v4l2::{Format, PixelFormat, Size};
-use bytes::Bytes;
+use ::v4l2::{Format, PixelFormat, Size, format::Color};
 use media::{
-    AccessUnit, Frame, FramePool, FrameRate, I420Layout, MediaTime,
+    Frame, FramePool, FrameRate, I420Layout, MediaTime,
     convert::{self, Packed, TooShort},
 };
 
+use super::{choice::PictureFormat, h264::Units, mjpeg::Decoder};
 use crate::{Captured, Description};
 
 /// How a buffer becomes what the source gives.
 pub(super) enum Pictures {
-    /// As it is.
-    H264,
+    /// H.264, as it is.
+    H264(Units),
+    /// Decoded to I420.
+    Jpeg {
+        /// Where to.
+        pool: FramePool,
+        /// What decodes.
+        decoder: Decoder,
+    },
     /// Copied to I420.
     Raw {
         /// Where to.
         pool: FramePool,
         /// How the samples lie.
         planes: Planes,
+        /// Samples are of full range.
+        full_range: bool,
     },
 }
 
@@ -45,6 +54,8 @@ pub(super) enum Planes {
 pub(super) enum Taken {
     /// A picture.
     Picture(Captured),
+    /// Nothing yet: a part of a picture, or what comes before the first.
+    Nothing,
     /// Nothing that could be shown: all pictures before it are still in use.
     NoRoom,
     /// Nothing that could be shown, and why.
@@ -61,25 +72,53 @@ impl Pictures {
         let layout = I420Layout::new(width, height)
             .ok_or_else(|| format!("pictures of {} cannot be streamed", format.size))?;
         if format.pixel_format == PixelFormat::H264 {
-            return Ok((Self::H264, Description::H264 { parameter_sets: None, rate }));
+            let description = Description::H264 { parameter_sets: None, rate };
+            return Ok((Self::H264(Units::default()), description));
         }
-        let planes = Planes::of(format, layout)?;
-        let rate = rate.unwrap_or(UNKNOWN_RATE);
         let pool = FramePool::new(layout, FRAMES);
-        Ok((Self::Raw { pool, planes }, Description::Raw { layout, rate }))
+        let pictures = match PictureFormat::of(format.pixel_format) {
+            Some(PictureFormat::Mjpeg) => Self::Jpeg { pool, decoder: Decoder::default() },
+            _ => {
+                let full_range = is_full_range(format.color);
+                Self::Raw { pool, planes: Planes::of(format, layout)?, full_range }
+            }
+        };
+        let rate = rate.unwrap_or(UNKNOWN_RATE);
+        Ok((pictures, Description::Raw { layout, rate }))
+    }
+
+    /// A picture that has been taken and not been given.
+    pub(super) fn waiting(&mut self) -> Option<Captured> {
+        match self {
+            Self::H264(units) => units.pop().map(Captured::Encoded),
+            Self::Jpeg { .. } | Self::Raw { .. } => None,
+        }
     }
 
     /// Makes a picture of the pieces of memory of a buffer.
     pub(super) fn take(&mut self, data: [&[u8]; 3], time: MediaTime) -> Taken {
         match self {
-            Self::H264 => {
-                let unit = AccessUnit::from_annexb(Bytes::copy_from_slice(data[0]), time);
-                Taken::Picture(Captured::Encoded(unit))
+            Self::H264(units) => match units.push(data[0], time) {
+                Ok(()) => units
+                    .pop()
+                    .map_or(Taken::Nothing, |unit| Taken::Picture(Captured::Encoded(unit))),
+                Err(reason) => Taken::Damaged(reason),
+            },
+            Self::Jpeg { pool, decoder } => {
+                let Some(mut frame) = pool.take(time) else { return Taken::NoRoom };
+                match decoder.decode(data[0], &mut frame) {
+                    Ok(()) => Taken::Picture(Captured::Raw(frame)),
+                    Err(broken) => Taken::Damaged(broken.to_string()),
+                }
             }
-            Self::Raw { pool, planes } => {
+            Self::Raw { pool, planes, full_range } => {
                 // All in use: the one before has not been encoded, and this one is too many.
                 let Some(mut frame) = pool.take(time) else { return Taken::NoRoom };
                 match convert(*planes, data, &mut frame) {
+                    Ok(()) if *full_range => {
+                        convert::limit_range(frame.planes_mut());
+                        Taken::Picture(Captured::Raw(frame))
+                    }
                     Ok(()) => Taken::Picture(Captured::Raw(frame)),
                     Err(short) => Taken::Damaged(short.to_string()),
                 }
@@ -124,6 +163,15 @@ impl Planes {
     }
 }
 
+/// Whether samples take all of 0 to 255, by what the driver says of colours: the kernel's page on
+/// colorspaces, V4L2_MAP_QUANTIZATION_DEFAULT.
+fn is_full_range(color: Color) -> bool {
+    match color.quantization {
+        QUANTIZATION_DEFAULT => color.space == COLORSPACE_JPEG,
+        quantization => quantization == QUANTIZATION_FULL_RANGE,
+    }
+}
+
 /// Fills `frame` from the pieces of memory of a buffer.
 fn convert(planes: Planes, data: [&[u8]; 3], frame: &mut Frame) -> Result<(), TooShort> {
     let layout = frame.layout();
@@ -162,6 +210,11 @@ fn convert(planes: Planes, data: [&[u8]; 3], frame: &mut Frame) -> Result<(), To
     }
 }
 
+/// V4L2_QUANTIZATION_*.
+const QUANTIZATION_DEFAULT: u32 = 0;
+const QUANTIZATION_FULL_RANGE: u32 = 1;
+/// V4L2_COLORSPACE_JPEG.
+const COLORSPACE_JPEG: u32 = 7;
 /// One being encoded, one waiting, one being filled.
 const FRAMES: usize = 3;
 /// Of cameras that do not say: what encoders plan with.

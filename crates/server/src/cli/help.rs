@@ -15,7 +15,7 @@ test card where there is none.
   fps      30, 29.97 or 30000/1001
   bitrate  2M, 800k or 1500000 bits per second; without it, chosen by size and fps
   gop      from one keyframe to the next: 1s, 500ms or 30 (frames)
-  format   of a camera: h264 (not encoded again), nv12, i420, yuyv, uyvy; without it, what fits best
+  format   of a camera: h264 (not encoded again), nv12, i420, yuyv, uyvy, mjpeg; without it, what fits best
   controls of a camera: brightness=10,contrast=5, by the names of `v4l2-ctl --list-ctrls`
 
 DEVICE is a node (/dev/video0), a name that stays when cameras are plugged in elsewhere or in \

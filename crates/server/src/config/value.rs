@@ -246,7 +246,7 @@ const BITRATES: RangeInclusive<u64> = 10_000..=200_000_000;
 /// most that fits into one.
 const PACKET_SIZES: RangeInclusive<u16> = 576..=65_507;
 /// As [`PictureFormat::name`].
-const PICTURE_FORMATS: &[&str] = &["h264", "nv12", "i420", "yuyv", "uyvy"];
+const PICTURE_FORMATS: &[&str] = &["h264", "nv12", "i420", "yuyv", "uyvy", "mjpeg"];
 const MAX_RATE_DIGITS: usize = 6;
 const MAX_STREAM_NAME: usize = 64;
 const MAX_USER_NAME: usize = 64;

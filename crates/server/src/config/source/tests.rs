@@ -193,9 +193,9 @@ fn what_is_wrong_is_said_with_its_column() {
             "column 1: /dev/video2 cannot be: this looks like a path (write v4l2:/dev/video2)",
         ),
         (
-            "v4l2:?format=mjpg2",
-            "column 14: format: \"mjpg2\" is no format of pictures that lenscast takes from a \
-             camera; there is h264, nv12, i420, yuyv, uyvy",
+            "v4l2:?format=rgb24",
+            "column 14: format: \"rgb24\" is no format of pictures that lenscast takes from a \
+             camera; there is h264, nv12, i420, yuyv, uyvy, mjpeg",
         ),
         (
             "v4l2:?controls=gain=1,hue",
