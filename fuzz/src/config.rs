@@ -7,6 +7,8 @@
 use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use lenscast::config::{Access, Config, Errors, Layer, Origin, Pipe, Source, resolve};
+use media::{FrameRate, I420Layout};
+
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
@@ -65,6 +67,12 @@ fn check(config: &Config) {
                 assert!(format!("{encoder:?}").len() > 2);
             }
             Source::File(file) => assert!(!file.path.as_os_str().is_empty()),
+            Source::Unsaid => {}
+            Source::Camera(camera) => {
+                let encoder = camera.encoder(SIZE, RATE);
+                assert!(encoder.gop > 0 && encoder.bitrate > 0, "{encoder:?}");
+                assert!(camera.controls.iter().all(|(name, _)| !name.is_empty()));
+            }
             Source::Stdin(Pipe::H264 { rate }) => {
                 assert!(rate.is_none_or(|rate| rate.as_f64() > 0.0));
             }
@@ -136,4 +144,7 @@ fn environment(text: &[u8]) {
     }
 }
 
+/// Of a camera that nobody has.
+const SIZE: I420Layout = I420Layout::new(640, 480).unwrap();
+const RATE: FrameRate = FrameRate::new(30, 1).unwrap();
 const SENTINEL: &str = "Zq9!Zq9!";
