@@ -3,6 +3,8 @@
 //!
 //! What comes out decodes to the input, bit for bit.
 
+pub(super) mod context;
+
 use std::{fmt, sync::Arc};
 
 use super::{Errors, Kernel, controls::Setting, formats::Alignment, node::Unit};
@@ -10,8 +12,6 @@ use crate::{
     PixelFormat, Size,
     uapi::{self, control as ctl},
 };
-
-pub(super) mod context;
 
 /// What an encoder is. By default it is like a Raspberry Pi's.
 #[derive(Clone, Debug)]
