@@ -125,7 +125,7 @@ impl Controls {
                     true => ctl::V4L2_CTRL_TYPE_MENU,
                     false => ctl::V4L2_CTRL_TYPE_INTEGER_MENU,
                 };
-                (kind, (0, last_entry(entries)), 1, *default)
+                (kind, ends(entries), 1, *default)
             }
             ControlKind::Bitmask { maximum, default } => {
                 (ctl::V4L2_CTRL_TYPE_BITMASK, (0, i64::from(*maximum)), 0, i64::from(*default))
@@ -277,7 +277,8 @@ fn taken(kind: &ControlKind, given: i64) -> io::Result<i64> {
         }
         ControlKind::Boolean { .. } => Ok((given != 0).into()),
         ControlKind::Menu { entries, .. } => {
-            if !(0..=last_entry(entries)).contains(&given) {
+            let (first, last) = ends(entries);
+            if !(first..=last).contains(&given) {
                 return Err(Errno::RANGE.into());
             }
             let has = entries.iter().any(|entry| entry.value == given);
@@ -308,8 +309,10 @@ fn write_number(kind: &ControlKind, raw: &mut v4l2_ext_control, number: i64) {
     }
 }
 
-fn last_entry(entries: &[MenuEntry]) -> i64 {
-    entries.iter().map(|entry| entry.value).max().unwrap_or(0)
+/// The first and the last entry; there may be gaps between.
+fn ends(entries: &[MenuEntry]) -> (i64, i64) {
+    let values = || entries.iter().map(|entry| entry.value);
+    (values().min().unwrap_or(0), values().max().unwrap_or(0))
 }
 
 /// As drivers write names: cut to 31 bytes and a NUL.

@@ -66,7 +66,7 @@ fn nothing_allocated(subject: &Subject) {
     assert_eq!(camera.start(CAPTURE), Err(Errno::INVAL));
     assert_eq!(camera.stop(CAPTURE), Ok(()));
     assert_eq!(camera.allocate(CAPTURE, 0, MMAP), Ok(0));
-    assert!(camera.wait(true, false, Duration::ZERO).error);
+    // Nobody waits here: with drivers that have read(2) that starts the stream.
     for other in [OUTPUT, CAPTURE_MP] {
         assert_eq!(camera.format(other).unwrap_err(), Errno::INVAL);
         assert_eq!(camera.allocate(other, 2, MMAP), Err(Errno::INVAL));

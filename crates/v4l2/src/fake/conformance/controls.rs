@@ -22,7 +22,7 @@ fn the_stand_in() {
         Setting::integer(0x0098_0900, "Brightness", (0, 255), 128),
         Setting::boolean(0x0098_0914, "Horizontal Flip", false),
         Setting::new(0x0098_f000, "Button", ControlKind::Button),
-        Setting::menu(0x0098_f003, "Menu", &["", "Item 1", "Item 2", "", "Item 4"], 4),
+        Setting::menu(0x0098_f003, "Menu", &["", "Item 1", "", "Item 3", "Item 4"], 4),
         Setting::new(0x0098_f004, "String", text),
         Setting::new(0x0098_f005, "Bitmask", ControlKind::Bitmask { maximum: 0x80, default: 0 }),
         Setting::new(0x0098_f006, "Integer 64 Bits", wide),
@@ -68,8 +68,10 @@ fn all(subject: &Subject) {
     assert_eq!(set(&opened, mask, -1), Ok(maximum as i32));
     let menu = find(|control| control.label == "Menu");
     let ControlKind::Menu { entries, .. } = &menu.kind else { panic!("{menu:?}") };
-    let last = entries.iter().map(|entry| entry.value).max().unwrap() as i32;
-    let gap = (0..last).find(|value| entries.iter().all(|entry| entry.value != i64::from(*value)));
+    let values = || entries.iter().map(|entry| entry.value as i32);
+    let (first, last) = (values().min().unwrap(), values().max().unwrap());
+    let gap =
+        (first..last).find(|value| entries.iter().all(|entry| entry.value != i64::from(*value)));
     assert_eq!(set(&opened, menu, last + 1), Err(Errno::RANGE));
     assert_eq!(set(&opened, menu, gap.expect("a menu with a gap")), Err(Errno::INVAL));
     assert_eq!(set(&opened, menu, last), Ok(last));
