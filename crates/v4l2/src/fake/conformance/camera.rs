@@ -68,7 +68,8 @@ fn nothing_allocated(subject: &Subject) {
     assert_eq!(camera.allocate(CAPTURE, 0, MMAP), Ok(0));
     // Nobody waits here: with drivers that have read(2) that starts the stream.
     for other in [OUTPUT, CAPTURE_MP] {
-        assert_eq!(camera.format(other).unwrap_err(), Errno::INVAL);
+        // The one is the framework's answer, the other that of drivers with both APIs, as vivid.
+        assert!(matches!(camera.format(other), Err(Errno::INVAL | Errno::NOTTY)));
         assert_eq!(camera.allocate(other, 2, MMAP), Err(Errno::INVAL));
         assert_eq!(camera.start(other), Err(Errno::INVAL));
         assert_eq!(camera.stop(other), Err(Errno::INVAL));
