@@ -2,6 +2,9 @@
 
 mod camera;
 mod encoder;
+mod properties;
+mod refusals;
+mod sharing;
 
 use std::time::Duration;
 
