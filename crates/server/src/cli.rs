@@ -15,6 +15,8 @@ use crate::probe::Transport;
 pub use self::serve::Environment;
 
 pub mod check;
+pub mod control;
+pub mod devices;
 mod help;
 mod serve;
 
@@ -35,7 +37,7 @@ pub struct Cli {
 #[command(
     name = "lenscast",
     version,
-    about = "A camera server: RTSP from a test card, a file or a pipe, for every player",
+    about = "A camera server: RTSP from a camera, a file, a test card or a pipe, for every player",
     after_help = "Without a command, lenscast serves; all flags of `serve` may follow directly.\n\
                   `lenscast --help` shows worked examples.",
     after_long_help = help::EXAMPLES,
@@ -87,6 +89,10 @@ pub enum Command {
     Serve(ServeArgs),
     /// Say what is wrong with a configuration file, by line and key, or what it would serve
     Check(CheckArgs),
+    /// List the cameras and encoders of this machine: formats, sizes, rates, controls
+    Devices(DevicesArgs),
+    /// Show or set the controls of a camera, also while it is served
+    Control(ControlArgs),
     /// Play an RTSP URL as a player would, and report what came: times, frames, loss, clock
     Probe(ProbeArgs),
     /// Give a user a new password
@@ -151,6 +157,25 @@ pub struct CheckArgs {
     /// The file to look at
     #[arg(value_name = "CONFIG")]
     pub config: PathBuf,
+}
+
+/// What `devices` is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DevicesArgs {
+    /// Print JSON in place of lines for people
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `control` is asked.
+#[derive(Clone, Debug, Args)]
+pub struct ControlArgs {
+    /// A node, as /dev/video0, or a name that stays, as `devices` lists them
+    #[arg(value_name = "DEVICE")]
+    pub device: String,
+    /// Controls to set, as brightness=10 auto_exposure="Manual Mode"; without, all are listed
+    #[arg(value_name = "NAME=VALUE")]
+    pub settings: Vec<String>,
 }
 
 /// What `probe` is asked.

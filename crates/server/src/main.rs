@@ -13,7 +13,10 @@ use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use lenscast::{
     banner::{self, Banner},
-    cli::{CheckArgs, Cli, Command, Environment, PasswdArgs, ProbeArgs, ServeArgs, check},
+    cli::{
+        CheckArgs, Cli, Command, Environment, PasswdArgs, ProbeArgs, ServeArgs, check, control,
+        devices,
+    },
     clock::SystemClock,
     config::Config,
     credentials::{self, Access, Store},
@@ -43,6 +46,10 @@ fn main() -> ExitCode {
         None => serve(&cli.serve, &environment),
         Some(Command::Serve(arguments)) => serve(arguments, &environment),
         Some(Command::Check(arguments)) => return run_check(arguments),
+        Some(Command::Devices(arguments)) => {
+            devices::run(arguments, &mut io::stdout()).context("cannot write the list")
+        }
+        Some(Command::Control(arguments)) => control::run(arguments, &mut io::stdout()),
         Some(Command::Probe(arguments)) => return run_probe(arguments),
         Some(Command::Passwd(arguments)) => passwd(arguments),
     };
