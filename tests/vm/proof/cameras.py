@@ -9,27 +9,88 @@ is compared with what v4l2-ctl gets from the same camera; players are FFmpeg and
 claim is about how fast anything is: the machine is emulated.
 """
 
-from serving import Device, Lenscast, nodes_of, prove
+import re
+
+from serving import Device, Lenscast, Picture, expect, nodes_of, prove, run
 
 SIZE = (320, 180)
 ASKED = "size=320x180&fps=10"
 
 
 def raw_formats(settings):
-    """pictures in every raw format arrive as they are at FFmpeg, over UDP and TCP"""
+    """pictures in every raw format go through the machine's own encoder and arrive as they are at
+    FFmpeg, over UDP and TCP
+    """
+    load_encoder(multiplanar=1)
     cameras = dict(zip(("nv12", "i420", "yuyv", "uyvy"), nodes_of("vivid")))
     wanted = {name: still(camera) for name, camera in cameras.items()}
-    sources = [
-        f"{name}=v4l2:{node}?format={name}&{ASKED}"
-        for name, node in cameras.items()
-    ]
+    sources = [f"{name}=v4l2:{node}?format={name}&{ASKED}" for name, node in cameras.items()]
     seen = []
     with Lenscast(settings.lenscast, *sources) as server:
         for name, transport in zip(cameras, ("udp", "tcp", "udp", "tcp")):
             *_, last = server.pictures(name, transport, SIZE)
             distance = last.must_show(wanted[name], f"{name} over {transport}")
             seen.append(f"{name} over {transport}: {distance:.1f} off on average")
+        must_be_encoded_by("h264", server)
     return "\n".join(seen)
+
+
+def single_planar(settings):
+    """an encoder with the single-planar API serves as well, and loses nothing on the way to a viewer
+    """
+    load_encoder(multiplanar=0)
+    camera, *_ = nodes_of("vivid")
+    wanted = still(camera)
+    seen = []
+    with Lenscast(settings.lenscast, f"cam=v4l2:{camera}?format=nv12&{ASKED}") as server:
+        *_, last = server.pictures("cam", "tcp", SIZE)
+        last.must_show(wanted, "what FFmpeg decodes")
+        for transport in ("udp", "tcp"):
+            report = server.probe("cam", transport)
+            expect((report["width"], report["height"]), SIZE, "size")
+            assert report["frames"] > 1, report
+            seen.append(f"{report['frames']} pictures over {transport}")
+        must_be_encoded_by("h264", server)
+        server.stop()
+    return ", ".join(seen)
+
+
+def without_encoder(settings):
+    """where the machine has no encoder, the program encodes by itself, and the picture is right"""
+    run("modprobe", "-r", "h264_test_encoder")
+    camera, *_ = nodes_of("vivid")
+    wanted = still(camera)
+    with Lenscast(settings.lenscast, f"cam=v4l2:{camera}?format=yuyv&{ASKED}") as server:
+        *_, last = server.pictures("cam", "udp", SIZE)
+        distance = last.must_show(wanted, "what FFmpeg decodes")
+        must_be_encoded_by("openh264", server)
+    return f"{distance:.1f} off on average"
+
+
+def control_while_streaming(settings):
+    """a control set by `lenscast control` while the camera streams shows in the pictures"""
+    camera, *_ = nodes_of("vivid")
+    bars = still(camera)
+    with Lenscast(settings.lenscast, f"cam=v4l2:{camera}?format=nv12&{ASKED}") as server:
+        with server.watch("cam", SIZE) as pictures:
+            next(pictures).must_show(bars, "before")
+            run(settings.lenscast, "control", camera, "test_pattern=5")
+            black = Picture.plain(SIZE, luma=16, chroma=128)
+            count = next(n for n, picture in enumerate(pictures) if picture.shows(black))
+    return f"black after {count} pictures of bars"
+
+
+def load_encoder(**parameters):
+    """The test encoder, told to be so."""
+    run("modprobe", "-r", "h264_test_encoder")
+    words = [f"{name}={value}" for name, value in parameters.items()]
+    run("modprobe", "h264_test_encoder", *words)
+
+
+def must_be_encoded_by(name, server):
+    encoders = re.findall(r"encoding .*encoder=\"?([^\" ]+)", server.log())
+    assert encoders, "the log does not say what encodes"
+    assert all(encoder.startswith(name) for encoder in encoders), f"encoded by {encoders}"
 
 
 def still(node):
@@ -40,4 +101,4 @@ def still(node):
 
 
 if __name__ == "__main__":
-    prove(__doc__, (raw_formats,))
+    prove(__doc__, (raw_formats, single_planar, without_encoder, control_while_streaming))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -95,6 +96,40 @@ class Lenscast:
         expect(len(pictures), count, f"pictures of {stream} over {transport}")
         return pictures
 
+    def watch(self, stream, size):
+        """The pictures of a stream, for as long as they are watched."""
+        return Watch(self.url(stream), size)
+
+
+class Watch:
+    """Pictures of a stream as FFmpeg decodes them, one after the other, without end."""
+
+    def __init__(self, url, size):
+        self.url, self.size = url, size
+
+    def __enter__(self):
+        command = ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", self.url]
+        command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        # What it waits for may never come.
+        self.timer = threading.Timer(LONGEST_WATCH, self.process.kill)
+        self.timer.start()
+        return self.pictures()
+
+    def __exit__(self, *_):
+        self.timer.cancel()
+        self.process.kill()
+        self.process.communicate()
+
+    def pictures(self):
+        length = self.size[0] * self.size[1] * 3 // 2
+        while len(data := self.process.stdout.read(length)) == length:
+            yield Picture(data, self.size)
+        said = self.process.stderr.read().decode(errors="replace")
+        raise AssertionError(f"FFmpeg shows no more pictures: {said}")
+
 
 class Picture:
     """One picture, 4:2:0."""
@@ -112,6 +147,16 @@ class Picture:
             sum(abs(a - b) for a, b in zip(ours[::3], theirs[::3])) / len(ours[::3])
             for ours, theirs in zip(self.planes, other.planes)
         )
+
+    @staticmethod
+    def plain(size, luma, chroma):
+        """One colour all over."""
+        width, height = size
+        samples = width * height
+        return Picture(bytes([luma]) * samples + bytes([chroma]) * (samples // 2), size)
+
+    def shows(self, other):
+        return self.distance(other) < SAME
 
     def must_show(self, other, what):
         """That both show the same, but for what a lossy encoder makes of it."""
@@ -224,3 +269,5 @@ def run(*command, status=0):
 
 # Levels out of 255. Bars of the wrong colours, swapped chromas or shifted rows are 10 and more off.
 SAME = 4.0
+# A dead end is seen as one, also on a slow machine.
+LONGEST_WATCH = 100

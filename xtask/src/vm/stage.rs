@@ -4,13 +4,18 @@
 //! prints is a claim, and whether it holds. It is emulated and ten to thirty times slower than this
 //! machine, so no claim is about how fast anything is.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 
 use crate::{
     test::Skip,
-    workspace::{Workspace, run},
+    workspace::{Workspace, output, run},
 };
 
 use super::{
@@ -31,10 +36,11 @@ pub(crate) fn run_stage(workspace: &Workspace, full: bool) -> anyhow::Result<Str
     let kernel = kernel::ready(workspace, false)?;
     let media = workspace.target.join("usb-camera");
     run(workspace.command("tests/vm/usb-camera/make_media.sh").arg(&media))?;
+    let programs = Programs::built(workspace, media)?;
     let mut failed = Vec::new();
     for boot in BOOTS {
-        let begin = std::time::Instant::now();
-        failed.extend(boot.run(workspace, &kernel, &media, full)?);
+        let begin = Instant::now();
+        failed.extend(boot.run(workspace, &kernel, &programs, full)?);
         say(&format!("{:6.1} s  {}", begin.elapsed().as_secs_f64(), boot.name));
     }
     if !failed.is_empty() {
@@ -55,7 +61,7 @@ struct Boot {
 struct Part {
     name: &'static str,
     /// Words parted by blanks. `TARGET` is where the workspace is built, `MEDIA` where the USB
-    /// camera's clips are.
+    /// camera's clips are, `TESTS:` and a name the program of those tests, as nextest names it.
     command: &'static str,
     only_in_full: bool,
 }
@@ -66,7 +72,7 @@ impl Boot {
         &self,
         workspace: &Workspace,
         kernel: &Kernel,
-        media: &Path,
+        programs: &Programs,
         full: bool,
     ) -> anyhow::Result<Vec<&'static str>> {
         let parts = self.parts.iter().filter(|part| full || !part.only_in_full);
@@ -85,11 +91,7 @@ impl Boot {
         words.push(results.to_string_lossy().into_owned());
         for part in &parts {
             words.push(part.name.to_owned());
-            words.push(
-                part.command
-                    .replace("TARGET", &workspace.target.to_string_lossy())
-                    .replace("MEDIA", &media.to_string_lossy()),
-            );
+            words.push(programs.command(part.command)?);
         }
         let boot = || machine.run(workspace, &words);
         // QEMU's own end says nothing about what was to be shown; a claim's does, and is not tried
@@ -104,13 +106,45 @@ impl Boot {
             TOOK_TOO_LONG => bail!("{} took longer than {:?}", self.name, machine.limit),
             _ => {}
         }
-        let said = std::fs::read_to_string(&results).unwrap_or_default();
+        let said = fs::read_to_string(&results).unwrap_or_default();
         let failed = parts.iter().map(|part| part.name);
         let failed: Vec<_> = failed.filter(|name| said.lines().any(|line| line == *name)).collect();
         if failed.is_empty() {
             bail!("{} ended with {}; console:\n{}", self.name, outcome.code, outcome.console);
         }
         Ok(failed)
+    }
+}
+
+/// What commands are made of.
+struct Programs {
+    target: PathBuf,
+    media: PathBuf,
+    /// As nextest describes them.
+    tests: Value,
+}
+
+impl Programs {
+    /// Those that the stage `build` has built.
+    fn built(workspace: &Workspace, media: PathBuf) -> anyhow::Result<Self> {
+        let list = "nextest list --workspace --locked --list-type binaries-only \
+                    --message-format json";
+        let listed = output(&mut workspace.cargo(list))?;
+        let listed: Value = serde_json::from_str(&listed).context("nextest's list")?;
+        let tests = listed.get("rust-binaries").context("nextest lists no programs")?.clone();
+        Ok(Self { target: workspace.target.clone(), media, tests })
+    }
+
+    fn command(&self, template: &str) -> anyhow::Result<String> {
+        let words = template.split(' ').map(|word| {
+            if let Some(name) = word.strip_prefix("TESTS:") {
+                let path = self.tests.get(name).and_then(|test| test.get("binary-path")?.as_str());
+                return path.map(str::to_owned).with_context(|| format!("no tests are {name}"));
+            }
+            let word = word.replace("TARGET", &self.target.to_string_lossy());
+            Ok(word.replace("MEDIA", &self.media.to_string_lossy()))
+        });
+        Ok(words.collect::<anyhow::Result<Vec<String>>>()?.join(" "))
     }
 }
 
@@ -136,6 +170,11 @@ const BOOTS: &[Boot] = &[
             Part {
                 name: "cameras and encoders",
                 command: "python3 tests/vm/proof/cameras.py TARGET/debug/lenscast",
+                only_in_full: false,
+            },
+            Part {
+                name: "what the stand-in for the kernel is held against",
+                command: "env V4L2_CAMERA=/dev/video0 V4L2_ENCODER=/dev/video4 TESTS:v4l2 --ignored",
                 only_in_full: false,
             },
             Part {
@@ -178,3 +217,21 @@ const LIMIT: Duration = Duration::from_secs(600);
 const FULL_LIMIT: Duration = Duration::from_secs(1800);
 /// What `timeout` says.
 const TOOK_TOO_LONG: u8 = 124;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_name_programs_where_they_are() {
+        let tests = r#"{"encode::hardware":{"binary-path":"/t/deps/hardware-1"}}"#;
+        let programs = Programs {
+            target: "/t".into(),
+            media: "/t/usb".into(),
+            tests: serde_json::from_str(tests).unwrap(),
+        };
+        let command = programs.command("a TARGET/b MEDIA TESTS:encode::hardware -c").unwrap();
+        assert_eq!(command, "a /t/b /t/usb /t/deps/hardware-1 -c");
+        assert!(programs.command("TESTS:none").is_err());
+    }
+}
