@@ -9,12 +9,59 @@ is compared with what v4l2-ctl gets from the same camera; players are FFmpeg and
 claim is about how fast anything is: the machine is emulated.
 """
 
+import json
 import re
 
 from serving import Device, Lenscast, Picture, expect, nodes_of, prove, run
 
 SIZE = (320, 180)
 ASKED = "size=320x180&fps=10"
+
+
+def devices(settings):
+    """`lenscast devices --json` lists the cameras with the formats and controls that v4l2-ctl lists, and
+    the encoder, which would be chosen
+    """
+    load_encoder(multiplanar=1)
+    listing = json.loads(run(settings.lenscast, "devices", "--json"))
+    expect([camera["node"] for camera in listing["cameras"]], nodes_of("vivid"), "cameras")
+    expect([one["node"] for one in listing["encoders"]], nodes_of("h264-test-enc"), "encoders")
+    expect(listing["encoder"]["encoder"], nodes_of("h264-test-enc")[0], "what would encode")
+    camera, *_ = listing["cameras"]
+    formats = re.findall(r"^\s+\[\d+\]: '(.{4})'", run_v4l2_ctl(camera, "--list-formats"), re.M)
+    expect([one["format"].ljust(4)[:4] for one in camera["formats"]], formats, "formats")
+    usable = {one["usable_as"] for one in camera["formats"]} - {None}
+    assert usable >= {"nv12", "i420", "yuyv", "uyvy"}, f"formats that can be served: {usable}"
+    found = {
+        one["name"]: tuple(one[key] for key in ("minimum", "maximum", "step", "default"))
+        for one in camera["controls"]
+        if one["type"] == "integer"
+    }
+    listed = run_v4l2_ctl(camera, "--list-ctrls")
+    line = r"^\s+(\w+) 0x\w+ \(int\)\s*: min=(\S+) max=(\S+) step=(\S+) default=(\S+)"
+    wanted = {name: tuple(map(int, rest)) for name, *rest in re.findall(line, listed, re.M)}
+    assert wanted, listed
+    expect(found, wanted, "integer controls")
+    return f"{len(formats)} formats, {len(found)} integer controls"
+
+
+def control(settings):
+    """`lenscast control` sets what v4l2-ctl then reads, and says of a wrong name or value which there
+    are
+    """
+    camera, *_ = nodes_of("vivid")
+    for value in (200, 55):
+        run(settings.lenscast, "control", camera, f"brightness={value}")
+        expect(Device(camera).control("brightness"), value, "brightness")
+    listed = run(settings.lenscast, "control", camera)
+    assert re.search(r"brightness\b.*\b55\b", listed), listed
+    misspelt = run(settings.lenscast, "control", camera, "brightnes=1", status=1)
+    assert "brightness" in misspelt, misspelt
+    too_much = run(settings.lenscast, "control", camera, "brightness=1000", status=1)
+    assert "255" in too_much, too_much
+    expect(Device(camera).control("brightness"), 55, "brightness after refusals")
+    Device(camera).set(brightness=128)
+    return misspelt + too_much
 
 
 def raw_formats(settings):
@@ -60,10 +107,13 @@ def without_encoder(settings):
     run("modprobe", "-r", "h264_test_encoder")
     camera, *_ = nodes_of("vivid")
     wanted = still(camera)
-    with Lenscast(settings.lenscast, f"cam=v4l2:{camera}?format=yuyv&{ASKED}") as server:
-        *_, last = server.pictures("cam", "udp", SIZE)
-        distance = last.must_show(wanted, "what FFmpeg decodes")
-        must_be_encoded_by("openh264", server)
+    try:
+        with Lenscast(settings.lenscast, f"cam=v4l2:{camera}?format=yuyv&{ASKED}") as server:
+            *_, last = server.pictures("cam", "udp", SIZE)
+            distance = last.must_show(wanted, "what FFmpeg decodes")
+            must_be_encoded_by("openh264", server)
+    finally:
+        load_encoder(multiplanar=1)
     return f"{distance:.1f} off on average"
 
 
@@ -78,6 +128,10 @@ def control_while_streaming(settings):
             black = Picture.plain(SIZE, luma=16, chroma=128)
             count = next(n for n, picture in enumerate(pictures) if picture.shows(black))
     return f"black after {count} pictures of bars"
+
+
+def run_v4l2_ctl(camera, question):
+    return run("v4l2-ctl", "-d", camera["node"], question)
 
 
 def load_encoder(**parameters):
@@ -101,4 +155,5 @@ def still(node):
 
 
 if __name__ == "__main__":
-    prove(__doc__, (raw_formats, single_planar, without_encoder, control_while_streaming))
+    claims = (devices, control, raw_formats, single_planar, without_encoder)
+    prove(__doc__, (*claims, control_while_streaming))

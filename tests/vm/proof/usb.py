@@ -10,18 +10,58 @@ is compared with the clips that the camera plays; players are FFmpeg and `lensca
 about how fast anything is: the machine is emulated.
 """
 
+import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from serving import SAME, Lenscast, prove, run, split_pictures, wait_until
+from serving import SAME, Lenscast, expect, prove, run, split_pictures, wait_until
 
 sys.path.append(str(Path(__file__).parents[1] / "usb-camera"))
-from rig import EmulatedCamera  # noqa: E402
+from rig import CLIPS, EmulatedCamera  # noqa: E402
 
 # As udev would name it, which is not there: the program says it by itself.
 NAME = "by-id/usb-Lenscast_Test_Camera_LC000001-video-index0"
+
+
+def devices(settings):
+    """`lenscast devices --json` lists the camera's formats, sizes and rates and its lasting name"""
+    with camera(settings) as usb:
+        listing = json.loads(run(settings.lenscast, "devices", "--json"))
+        node = usb.node
+    (found,) = listing["cameras"]
+    expect((found["node"], found["driver"]), (node, "uvcvideo"), "the camera")
+    assert NAME in found["names"], found["names"]
+    assert found["is_default"], "a bare `lenscast` would not serve it"
+    formats = {
+        one["format"].replace("MJPG", "MJPEG"): {
+            f"{size['width']}x{size['height']}": ",".join(
+                f"{rate['numerator'] // rate['denominator']}" for rate in size["rates"]["list"]
+            )
+            for size in one["sizes"]["list"]
+        }
+        for one in found["formats"]
+    }
+    wanted = {
+        format: {size: rates for size, rates, _ in clips} for format, clips in CLIPS.items()
+    }
+    expect(formats, wanted, "formats")
+    return f"by itself it would give {found['would_give']}"
+
+
+def controls(settings):
+    """`lenscast control` by the lasting name: a control held by its automatic is refused with what holds
+    it, and taken when that is off
+    """
+    with camera(settings) as usb:
+        lenscast = (settings.lenscast, "control", NAME)
+        refusal = run(*lenscast, "white_balance_temperature=3200", status=1)
+        assert "white_balance_automatic" in refusal, refusal
+        run(*lenscast, "white_balance_automatic=0", "white_balance_temperature=3200")
+        expect(usb.control("white_balance_temperature"), "3200", "what the camera has")
+    return refusal
 
 
 def native_h264(settings):
@@ -47,11 +87,21 @@ def native_h264(settings):
 
 def raw(settings):
     """YUYV pictures are encoded and show what the camera's clip shows"""
-    size = (320, 240)
     source = f"usb=v4l2:{NAME}?format=yuyv&size=320x240&fps=15"
+    clip = ["-f", "rawvideo", "-pix_fmt", "yuyv422", "-s", "320x240", "-i", "320x240.yuyv"]
+    return one_of_clip(settings, source, (320, 240), clip)
+
+
+def mjpeg(settings):
+    """MJPEG pictures are decoded, encoded and show what the camera's clip shows"""
+    source = f"usb=v4l2:{NAME}?format=mjpeg&size=640x480&fps=15"
+    return one_of_clip(settings, source, (640, 480), ["-i", "mjpeg-640x480/%03d.jpg"])
+
+
+def one_of_clip(settings, source, size, clip):
     with camera(settings), Lenscast(settings.lenscast, source) as server:
         *_, found = server.pictures("usb", "tcp", size)
-    wanted = clip_pictures(settings.media / "320x240.yuyv", size)
+    wanted = clip_pictures(settings.media, clip, size)
     distances = [found.distance(picture) for picture in wanted]
     assert min(distances) < SAME, f"no picture of the clip: {distances}"
     return f"it is picture {distances.index(min(distances))}, {min(distances):.1f} off on average"
@@ -106,16 +156,14 @@ def checksums(*given):
     return [line.rsplit(",", 1)[1].strip() for line in lines]
 
 
-def clip_pictures(path, size):
-    """The pictures of a raw clip, as 4:2:0."""
-    width, height = size
-    converted = "/run/clip.yuv"
-    run(
-        "ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuyv422", "-s",
-        f"{width}x{height}", "-i", path, "-pix_fmt", "yuv420p", "-f", "rawvideo", converted,
-    )  # fmt: skip
-    return split_pictures(Path(converted).read_bytes(), size)
+def clip_pictures(media, clip, size):
+    """The pictures of a clip, as 4:2:0."""
+    with tempfile.NamedTemporaryFile(prefix="clip-") as file:
+        command = ["ffmpeg", "-v", "error", "-y", *clip, "-vf", "scale=out_range=tv"]
+        command += ["-pix_fmt", "yuv420p", "-f", "rawvideo", file.name]
+        subprocess.run(command, cwd=media, stdin=subprocess.DEVNULL, check=True)
+        return split_pictures(Path(file.name).read_bytes(), size)
 
 
 if __name__ == "__main__":
-    prove(__doc__, (native_h264, raw, replugged))
+    prove(__doc__, (devices, controls, native_h264, raw, mjpeg, replugged))

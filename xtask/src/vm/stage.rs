@@ -5,7 +5,7 @@
 //! machine, so no claim is about how fast anything is.
 
 use std::{
-    fs,
+    env, fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -33,6 +33,8 @@ pub(crate) fn run_stage(workspace: &Workspace, full: bool) -> anyhow::Result<Str
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Err(Skip::because("the virtual machine runs programs of Linux on x86_64"));
     }
+    // Where commands run, wherever this is run.
+    env::set_current_dir(&workspace.root).context("cannot go to the sources")?;
     let kernel = kernel::ready(workspace, false)?;
     let media = workspace.target.join("usb-camera");
     run(workspace.command("tests/vm/usb-camera/make_media.sh").arg(&media))?;
@@ -168,13 +170,18 @@ const BOOTS: &[Boot] = &[
         ],
         parts: &[
             Part {
-                name: "cameras and encoders",
-                command: "python3 tests/vm/proof/cameras.py TARGET/debug/lenscast",
+                name: "what the stand-in for the kernel is held against",
+                command: "env V4L2_CAMERA=/dev/video0 V4L2_ENCODER=/dev/video4 TESTS:v4l2 --ignored",
                 only_in_full: false,
             },
             Part {
-                name: "what the stand-in for the kernel is held against",
-                command: "env V4L2_CAMERA=/dev/video0 V4L2_ENCODER=/dev/video4 TESTS:v4l2 --ignored",
+                name: "the machine's own encoder",
+                command: "env V4L2_ENCODER=/dev/video4 TESTS:encode::hardware --ignored",
+                only_in_full: false,
+            },
+            Part {
+                name: "cameras and encoders",
+                command: "python3 tests/vm/proof/cameras.py TARGET/debug/lenscast",
                 only_in_full: false,
             },
             Part {
