@@ -70,7 +70,7 @@ def native_h264(settings):
     """
     wanted = checksums("-i", settings.media / "640x480.h264")
     seen = []
-    with camera(settings), Lenscast(settings.lenscast, f"usb=v4l2:{NAME}?format=h264") as server:
+    with camera(settings), Lenscast(settings.lenscast, f"usb=v4l2:{NAME}?format=h264&size=640x480&fps=30") as server:
         for transport in ("udp", "tcp"):
             found = checksums("-rtsp_transport", transport, "-i", server.url("usb"))
             places = [wanted.index(checksum) if checksum in wanted else None for checksum in found]
@@ -111,7 +111,7 @@ def replugged(settings):
     """a camera that is pulled out while it is watched and plugged in again is served again, under
     the same name, and the program lives on
     """
-    source = f"usb=v4l2:{NAME}?format=h264"
+    source = f"usb=v4l2:{NAME}?format=h264&size=640x480&fps=30"
     with camera(settings) as usb, Lenscast(settings.lenscast, source) as server:
         viewer = subprocess.Popen(
             [settings.lenscast, "probe", server.url("usb"), "--seconds", "60"],
