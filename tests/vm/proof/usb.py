@@ -70,7 +70,8 @@ def native_h264(settings):
     """
     wanted = checksums("-i", settings.media / "640x480.h264")
     seen = []
-    with camera(settings), Lenscast(settings.lenscast, f"usb=v4l2:{NAME}?format=h264&size=640x480&fps=30") as server:
+    source = f"usb=v4l2:{NAME}?format=h264&size=640x480&fps=30"
+    with camera(settings), Lenscast(settings.lenscast, source) as server:
         for transport in ("udp", "tcp"):
             found = checksums("-rtsp_transport", transport, "-i", server.url("usb"))
             places = [wanted.index(checksum) if checksum in wanted else None for checksum in found]
