@@ -44,6 +44,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             Some(Captured::Encoded(unit)) => {
                 println!("{number}: {:?}, keyframe {}", unit.time(), unit.is_keyframe());
             }
+            // Nobody has asked it to.
+            Some(Captured::Lent { .. }) => {}
             None => break,
         }
     }

@@ -6,7 +6,8 @@
 
 use std::{borrow::Cow, io, path::PathBuf};
 
-use media::{AccessUnit, Frame, FrameRate, I420Layout, h264::ParameterSets};
+use ::v4l2::loan::{Lend, Loan};
+use media::{AccessUnit, Frame, FrameRate, I420Layout, MediaTime, h264::ParameterSets};
 
 pub mod file;
 pub mod pipe;
@@ -19,6 +20,13 @@ pub mod v4l2;
 pub enum Captured {
     /// A raw picture: newest wins, older ones may be dropped.
     Raw(Frame),
+    /// The same in memory that a camera shares with an encoder, as [`Source::lender`] was told.
+    Lent {
+        /// When it was taken.
+        time: MediaTime,
+        /// Where it is; to be returned soon.
+        loan: Loan,
+    },
     /// An encoded picture in decoding order: dropping one breaks those that follow.
     Encoded(AccessUnit),
 }
@@ -56,6 +64,12 @@ pub trait Source: Send {
     /// When the device, file or pipe fails, or gives what cannot be streamed. A source that has
     /// failed is not asked again.
     fn next(&mut self) -> Result<Option<Captured>, Error>;
+
+    /// What can make it give pictures in memory that it shares with an encoder, where it is a
+    /// camera that gives raw pictures.
+    fn lender(&mut self) -> Option<&mut dyn Lend> {
+        None
+    }
 }
 
 /// Why a source cannot be opened, or cannot go on.

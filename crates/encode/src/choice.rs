@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use tracing::{debug, info, warn};
+use v4l2::loan::Lend;
 
 use crate::{
     Config, Encoder, Error,
@@ -24,14 +25,21 @@ pub enum Choice {
 
 /// Opens an encoder, and says in the log which and why.
 ///
+/// `lender` is the camera whose pictures it will encode, if that can share its memory: it then
+/// gives them as [`crate::Picture::Lent`] if the encoder can share, too, and copies otherwise.
+///
 /// # Errors
 ///
-/// When the one that was chosen, or none, can encode such pictures.
-pub fn open(choice: &Choice, config: &Config) -> Result<Box<dyn Encoder>, Error> {
+/// When none, or not the one that was chosen, can encode such pictures.
+pub fn open(
+    choice: &Choice,
+    config: &Config,
+    lender: Option<&mut dyn Lend>,
+) -> Result<Box<dyn Encoder>, Error> {
     let encoder: Box<dyn Encoder> = match choice {
-        Choice::V4l2(path) => Box::new(V4l2M2m::open(path, config)?),
+        Choice::V4l2(path) => Box::new(V4l2M2m::open(path, config, lender)?),
         Choice::Openh264 => Box::new(Openh264::new(config)?),
-        Choice::Auto => match first_of_machine(config) {
+        Choice::Auto => match first_of_machine(config, lender)? {
             Some(encoder) => Box::new(encoder),
             None => Box::new(Openh264::new(config)?),
         },
@@ -48,7 +56,14 @@ pub fn open(choice: &Choice, config: &Config) -> Result<Box<dyn Encoder>, Error>
 }
 
 /// The first hardware encoder that can do it.
-fn first_of_machine(config: &Config) -> Option<V4l2M2m> {
+///
+/// # Errors
+///
+/// When the camera fails; that an encoder does is only said.
+fn first_of_machine(
+    config: &Config,
+    mut lender: Option<&mut dyn Lend>,
+) -> Result<Option<V4l2M2m>, Error> {
     let Found { candidates, rejected } = v4l2_m2m::find();
     for Rejected { path, reason, .. } in &rejected {
         debug!(device = %path.display(), %reason, "no encoder");
@@ -57,14 +72,20 @@ fn first_of_machine(config: &Config) -> Option<V4l2M2m> {
         info!("this machine has no H.264 encoder of its own that can be used: taking openh264");
     }
     for candidate in &candidates {
-        match V4l2M2m::open(&candidate.path, config) {
-            Ok(encoder) => return Some(encoder),
+        // Borrowed anew for each.
+        let lent = lender.as_mut().map(|lender| &mut **lender as &mut dyn Lend);
+        match V4l2M2m::open(&candidate.path, config, lent) {
+            Ok(encoder) => return Ok(Some(encoder)),
             Err(error) => {
                 warn!(device = %candidate.path.display(), %error, "a hardware encoder is passed over");
             }
         }
+        // Whatever was arranged with that one is void.
+        if let Some(lender) = &mut lender {
+            lender.copy()?;
+        }
     }
-    None
+    Ok(None)
 }
 
 impl FromStr for Choice {

@@ -8,8 +8,8 @@
 //! a time: so pictures go in, access units come out later, in the same order. An [`Encoder`] is used
 //! by one thread, which it may block.
 
-use media::{AccessUnit, Frame, FrameRate, I420Layout};
-use v4l2::Waker;
+use media::{AccessUnit, Frame, FrameRate, I420Layout, MediaTime};
+use v4l2::{Waker, loan::Loan};
 
 pub use self::choice::{Choice, UnknownChoice, open};
 
@@ -36,6 +36,14 @@ pub struct Config {
 pub enum Picture {
     /// In this process's memory.
     Raw(Frame),
+    /// In memory that the encoder shares with a camera; for the encoder that was opened with that
+    /// camera alone.
+    Lent {
+        /// When it was taken.
+        time: MediaTime,
+        /// Where it is; returned when it has been read.
+        loan: Loan,
+    },
 }
 
 /// What [`Encoder::receive`] found.
@@ -122,6 +130,14 @@ pub enum Error {
     /// The encoder's device does not do what it was asked for.
     #[error(transparent)]
     Device(#[from] v4l2::Error),
+    /// The encoder does not take the camera's memory after all.
+    #[error("{encoder} does not take pictures in the camera's memory: {error}")]
+    NotShared {
+        /// Which encoder.
+        encoder: String,
+        /// What its driver said.
+        error: v4l2::Error,
+    },
     /// The encoder has stopped giving anything.
     #[error(
         "{encoder} has given nothing for {seconds:.1} s, with {pictures} pictures to encode: \

@@ -94,7 +94,10 @@ impl Encoder for Openh264 {
     }
 
     fn submit(&mut self, picture: Picture) -> Result<(), Error> {
-        let Picture::Raw(frame) = picture;
+        let Picture::Raw(frame) = picture else {
+            let reason = "a picture in the memory of a device".to_owned();
+            return Err(Error::Failed { encoder: NAME.to_owned(), reason });
+        };
         let unit = self.encode(&frame)?;
         self.ready.extend(unit);
         Ok(())

@@ -22,12 +22,15 @@ use media::{AccessUnit, Frame, MediaTime};
 use tracing::{debug, info, warn};
 use v4l2::{
     Content, Control, Dequeued, Device, Event, Format, Interest, Next, Queue, Trouble, Value,
-    Waker, uapi,
+    Waker,
+    loan::{Lend, Loan},
+    uapi,
 };
 
 use self::{
     pending::Pending,
     settings::{Controls, Settings},
+    sharing::Way,
     units::{Coded, Units},
 };
 use crate::{Config, Encoder, Error, Picture, Received};
@@ -36,9 +39,13 @@ mod find;
 mod layout;
 mod pending;
 mod settings;
+mod sharing;
 mod units;
 
-pub use self::find::{Candidate, Found, Reason, Rejected, examine, find};
+pub use self::{
+    find::{Candidate, Found, Reason, Rejected, examine, find},
+    sharing::Sharing,
+};
 
 /// A hardware encoder, streaming from when it is opened until it is dropped.
 pub struct V4l2M2m {
@@ -50,6 +57,9 @@ pub struct V4l2M2m {
     /// What was made of them: the queue that V4L2 calls CAPTURE.
     coded: Queue,
     format: Format,
+    way: Way,
+    /// By buffer: what the driver reads of a camera's.
+    lent: Vec<Option<Loan>>,
     controls: Controls,
     pending: Pending,
     units: Units,
@@ -75,13 +85,18 @@ enum Drain {
 }
 
 impl V4l2M2m {
-    /// Opens the encoder behind a node and starts it.
+    /// Opens the encoder behind a node and starts it, with pictures of `lender` in memory that both
+    /// share if they can.
     ///
     /// # Errors
     ///
     /// When it is no encoder, is in use, or cannot encode such pictures.
-    pub fn open(path: &Path, config: &Config) -> Result<Self, Error> {
-        Self::start(Device::open(path)?, config)
+    pub fn open(
+        path: &Path,
+        config: &Config,
+        lender: Option<&mut dyn Lend>,
+    ) -> Result<Self, Error> {
+        Self::start(Device::open(path)?, config, lender)
     }
 
     /// The same for a device that is open.
@@ -89,7 +104,11 @@ impl V4l2M2m {
     /// # Errors
     ///
     /// As [`V4l2M2m::open`].
-    pub fn start(device: Device, config: &Config) -> Result<Self, Error> {
+    pub fn start(
+        device: Device,
+        config: &Config,
+        lender: Option<&mut dyn Lend>,
+    ) -> Result<Self, Error> {
         let card = &device.capability().card;
         let name = format!("{card} ({})", device.path().display());
         let candidate = examine(&device).map_err(|reason| Error::Unsupported {
@@ -97,9 +116,11 @@ impl V4l2M2m {
             what: "anything".to_owned(),
             reason: reason.to_string(),
         })?;
-        let settings = settings::set_up(&device, &name, &candidate, config)?;
+        let wanted = lender.as_ref().map(|lender| lender.format());
+        let settings = settings::set_up(&device, &name, &candidate, config, wanted)?;
         let Settings { output, capture, format, controls } = settings;
-        let raw = Queue::allocate(&device, output, RAW_BUFFERS)?;
+        let has_lender = lender.is_some();
+        let (raw, way, against) = sharing::arrange(&device, output, &format, lender, RAW_BUFFERS)?;
         let coded = Queue::allocate(&device, capture, CODED_BUFFERS)?;
         let mut encoder = Self {
             name,
@@ -107,6 +128,8 @@ impl V4l2M2m {
             raw,
             coded,
             format,
+            way,
+            lent: Vec::new(),
             controls,
             pending: Pending::new(config.rate.interval()),
             units: Units::default(),
@@ -117,6 +140,11 @@ impl V4l2M2m {
             refusals: 0,
             device,
         };
+        encoder.lent.resize_with(encoder.raw.len(), || None);
+        if has_lender {
+            let why_not_better = against.join("; ");
+            info!(encoder = encoder.name, pictures = %encoder.sharing(), why_not_better);
+        }
         encoder.queue_coded()?;
         encoder.coded.start()?;
         encoder.raw.start()?;
@@ -132,6 +160,11 @@ impl V4l2M2m {
             "hardware encoder on"
         );
         Ok(encoder)
+    }
+
+    /// How pictures of the camera that it was opened with reach it.
+    pub fn sharing(&self) -> Sharing {
+        self.way.sharing()
     }
 
     /// Gives all coded buffers that are here to the driver. One that it does not take is tried
@@ -150,6 +183,8 @@ impl V4l2M2m {
     /// Takes back the buffers whose pictures the driver has read.
     fn reclaim(&mut self) -> Result<(), Error> {
         while let Next::Buffer(buffer) = self.raw.dequeue()? {
+            // Returned to the camera.
+            self.lent[buffer.index] = None;
             if buffer.is_damaged {
                 debug!(encoder = self.name, "the encoder could not use a picture");
             }
@@ -291,6 +326,30 @@ impl V4l2M2m {
         self.queued(queued, frame.time())
     }
 
+    /// Gives the driver a picture in memory that it shares with the camera; whether it took it.
+    fn pass_on(&mut self, loan: Loan, time: MediaTime) -> Result<bool, Error> {
+        let index = loan.index();
+        if matches!(self.way, Way::Copy) || !self.lent.get(index).is_some_and(Option::is_none) {
+            return Err(self.failed("a picture in memory that is not shared"));
+        }
+        let timestamp = self.pending.stamp();
+        let shared = match &self.way {
+            Way::Import(buffers) => buffers.planes(index),
+            Way::Export | Way::Copy => Vec::new(),
+        };
+        let content = Content { used: loan.used(), timestamp, shared: &shared };
+        let queued = match self.raw.enqueue(index, content) {
+            // The first of all: it takes none of this memory.
+            Err(error) if self.pending.count() == 0 && error.trouble() != Trouble::Gone => {
+                return Err(Error::NotShared { encoder: self.name.clone(), error });
+            }
+            queued => queued,
+        };
+        let is_taken = self.queued(queued, time)?;
+        self.lent[index] = is_taken.then_some(loan);
+        Ok(is_taken)
+    }
+
     /// Notes that a picture was given to the driver, or was not.
     fn queued(&mut self, result: Result<(), v4l2::Error>, time: MediaTime) -> Result<bool, Error> {
         match result {
@@ -333,15 +392,16 @@ impl Encoder for V4l2M2m {
 
     fn submit(&mut self, picture: Picture) -> Result<(), Error> {
         self.reclaim()?;
-        let Picture::Raw(frame) = picture;
-        if frame.layout() != self.config.layout {
+        let Some(index) = self.raw.free().filter(|_| self.has_room()) else {
+            return Err(self.failed("it has no room for a picture"));
+        };
+        if let Picture::Raw(frame) = &picture
+            && frame.layout() != self.config.layout
+        {
             let layout = frame.layout();
             let (width, height) = (layout.width(), layout.height());
             return Err(self.failed(&format!("a picture of {width}x{height} in its stream")));
         }
-        let Some(index) = self.raw.free().filter(|_| self.has_room()) else {
-            return Err(self.failed("it has no room for a picture"));
-        };
         if std::mem::take(&mut self.keyframe_wanted)
             && let Some((control, value)) = &self.controls.force_keyframe
         {
@@ -354,7 +414,10 @@ impl Encoder for V4l2M2m {
         if self.raw.queued() == 0 {
             self.progress = Instant::now();
         }
-        self.copy(index, &frame)?;
+        match picture {
+            Picture::Raw(frame) => self.copy(index, &frame)?,
+            Picture::Lent { time, loan } => self.pass_on(loan, time)?,
+        };
         Ok(())
     }
 

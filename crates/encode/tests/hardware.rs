@@ -33,7 +33,7 @@ fn each_picture_is_the_one_that_was_given() {
     // Sizes that drivers pad to their stride, or to whole macroblocks.
     for (width, height) in [(640, 480), (200, 120), (640, 360), (1280, 720)] {
         let config = config(width, height, 1);
-        let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+        let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
         let units = encode(&mut encoder, &config, 0..6, &[]);
         assert_eq!(times(&units), (0..6).map(time).collect::<Vec<_>>());
         assert_eq!(exact(&config, &units), [0, 1, 2, 3, 4, 5], "{width}x{height}");
@@ -45,7 +45,7 @@ fn each_picture_is_the_one_that_was_given() {
 fn each_keyframe_stands_alone_and_says_that_nothing_is_reordered() {
     let _alone = alone();
     let config = config(320, 240, 4);
-    let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+    let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
     let units = encode(&mut encoder, &config, 0..10, &[]);
     assert_eq!(keyframes(&units), [0, 4, 8]);
     for unit in &units {
@@ -72,7 +72,7 @@ fn each_keyframe_stands_alone_and_says_that_nothing_is_reordered() {
 fn keyframes_come_on_demand_and_the_bitrate_can_be_changed() {
     let _alone = alone();
     let config = config(320, 240, 1000);
-    let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+    let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
     // One at a time, so that a wish cannot fall upon a picture before.
     let mut units = Vec::new();
     for number in 0..12 {
@@ -100,16 +100,16 @@ fn the_choice_falls_on_hardware_and_falls_back() {
     let candidate = candidate.unwrap_or_else(|| panic!("{found:?}"));
     assert!(!candidate.formats.is_empty() && !candidate.driver.is_empty());
     let small = config(320, 240, 30);
-    let chosen = encode::open(&Choice::Auto, &small).unwrap();
+    let chosen = encode::open(&Choice::Auto, &small, None).unwrap();
     assert!(chosen.name().contains(&candidate.card), "{}", chosen.name());
     // The same node again, while it is in use: these drivers take many.
     drop(chosen);
     // Wider than any of its kind takes.
     let large = config(3840, 2160, 30);
-    assert_eq!(encode::open(&Choice::Auto, &large).unwrap().name(), "openh264");
-    let refusal = encode::open(&Choice::V4l2(device()), &large).err().unwrap();
+    assert_eq!(encode::open(&Choice::Auto, &large, None).unwrap().name(), "openh264");
+    let refusal = encode::open(&Choice::V4l2(device()), &large, None).err().unwrap();
     assert!(matches!(refusal, Error::Unsupported { .. }), "{refusal}");
-    let nowhere = encode::open(&Choice::V4l2("/dev/nowhere".into()), &small).err().unwrap();
+    let nowhere = encode::open(&Choice::V4l2("/dev/nowhere".into()), &small, None).err().unwrap();
     assert!(matches!(nowhere, Error::Device(_)), "{nowhere}");
 }
 
@@ -119,7 +119,7 @@ fn it_can_be_dropped_in_the_midst() {
     let _alone = alone();
     let config = config(640, 480, 30);
     for number in 0..3 {
-        let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+        let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
         let mut pool = FramePool::new(config.layout, 3);
         for index in 0..number {
             if encoder.has_room() {
@@ -142,7 +142,7 @@ fn wrong_flags_and_missing_headers_change_nothing() {
     ] {
         let Some(_parameter) = Parameter::set(parameter, value) else { return };
         let config = config(320, 240, 3);
-        let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+        let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
         let units = encode(&mut encoder, &config, 0..7, &[]);
         assert_eq!(keyframes(&units), [0, 3, 6], "{parameter} {value}");
         for start in [0, 3, 6] {
@@ -158,7 +158,7 @@ fn times_stay_right_when_pictures_are_dropped() {
     let _alone = alone();
     let Some(_parameter) = Parameter::set("drop_every", 3) else { return };
     let config = config(320, 240, 1);
-    let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+    let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
     let units = encode(&mut encoder, &config, 0..10, &[]);
     let left: Vec<u32> = (0..10).filter(|number| number % 3 != 2).collect();
     assert_eq!(times(&units), left.iter().copied().map(time).collect::<Vec<_>>());
@@ -171,7 +171,7 @@ fn after_a_damaged_picture_it_goes_on_with_a_keyframe() {
     let _alone = alone();
     let Some(_parameter) = Parameter::set("error_every", 4) else { return };
     let config = config(320, 240, 1000);
-    let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+    let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
     let mut units = Vec::new();
     for number in 0..10 {
         units.extend(encode(&mut encoder, &config, number..number + 1, &[]));
@@ -189,7 +189,7 @@ fn buffers_that_are_refused_now_and_then_are_no_end() {
     let Some(_parameter) = Parameter::set("qbuf_fail_every", 5) else { return };
     let config = config(320, 240, 1);
     // To start with, all coded buffers must be taken: as many tries as that needs.
-    let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+    let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
     let units = encode(&mut encoder, &config, 0..20, &[]);
     assert!(units.len() >= 10, "{}", units.len());
     assert_eq!(exact(&config, &units), numbers(&units));
@@ -201,7 +201,7 @@ fn a_stall_is_told() {
     let _alone = alone();
     let Some(_parameter) = Parameter::set("stall_after", 3) else { return };
     let config = config(320, 240, 30);
-    let mut encoder = V4l2M2m::open(&device(), &config).unwrap();
+    let mut encoder = V4l2M2m::open(&device(), &config, None).unwrap();
     let mut pool = FramePool::new(config.layout, 4);
     let mut units = 0;
     let error = loop {

@@ -20,7 +20,7 @@ use std::{
 use capture::{Captured, Description, Source};
 use media::{Clock, FrameRate, I420Layout};
 use tokio::sync::oneshot;
-use tracing::{debug, error, info, info_span};
+use tracing::{debug, error, info, info_span, warn};
 
 use self::slot::{CloseOnDrop, Slot};
 use crate::live::Publisher;
@@ -169,7 +169,7 @@ impl Worker {
             match source.next() {
                 Ok(Some(Captured::Encoded(unit))) => self.publisher.publish(&unit),
                 // A raw picture cannot come from a source that described itself as H.264.
-                Ok(Some(Captured::Raw(frame))) => debug!(?frame, "unexpected raw picture"),
+                Ok(Some(raw)) => debug!(?raw, "unexpected raw picture"),
                 // Woken, to stop.
                 Ok(None) if self.stop.load(Ordering::Relaxed) => return End::Stopped,
                 Ok(None) => return End::Finished,
@@ -189,47 +189,106 @@ impl Worker {
     ) -> End {
         let Self { stop, mut publisher, clock } = self;
         publisher.announce(None, Some(config.rate), Some(config.bitrate));
-        let slot = match Slot::new() {
-            Ok(slot) => Arc::new(slot),
-            Err(error) => return End::Thread(error),
-        };
-        let encoder = {
-            let slot = Arc::clone(&slot);
-            let span = tracing::Span::current();
-            let name = format!("encode {}", publisher.mount().name());
-            thread::Builder::new().name(name).spawn(move || {
-                let _span = span.entered();
-                let _closed = CloseOnDrop(&slot);
-                let mut encoder = encode::open(&choice, &config)?;
-                encoding::run(&slot, &mut *encoder, &mut publisher, &*clock)
-            })
-        };
-        let encoder = match encoder {
-            Ok(encoder) => encoder,
-            Err(error) => return End::Thread(error),
-        };
-        let end = loop {
-            if stop.load(Ordering::Relaxed) {
-                break End::Stopped;
-            }
-            match source.next() {
-                Ok(Some(Captured::Raw(frame))) => {
-                    if slot.put(frame.into()).is_err() {
-                        // The encoder is gone; its thread says why.
-                        break End::Panicked;
-                    }
+        let mut may_share = true;
+        loop {
+            let encoder = match open_encoder(source, &choice, &config, may_share) {
+                Ok(encoder) => encoder,
+                Err(end) => return end,
+            };
+            let Run { end, publisher: back } = run(source, encoder, publisher, &stop, &clock);
+            match (end, back) {
+                // The stream goes on, with copies.
+                (End::Encoder(error @ encode::Error::NotShared { .. }), Some(back))
+                    if may_share =>
+                {
+                    warn!(%error, "pictures are copied from now on");
+                    (publisher, may_share) = (back, false);
                 }
-                Ok(Some(Captured::Encoded(unit))) => debug!(?unit, "unexpected encoded picture"),
-                Ok(None) if stop.load(Ordering::Relaxed) => break End::Stopped,
-                Ok(None) => break End::Finished,
-                Err(error) => break End::Source(error),
+                (end, _) => return end,
             }
-        };
-        slot.close();
-        match encoder.join() {
-            Ok(Ok(())) => end,
-            Ok(Err(error)) => End::Encoder(error),
-            Err(_) => End::Panicked,
         }
+    }
+}
+
+/// Opens the encoder for what the source gives, in memory that both share if they can.
+fn open_encoder(
+    source: &mut dyn Source,
+    choice: &encode::Choice,
+    config: &encode::Config,
+    may_share: bool,
+) -> Result<Box<dyn encode::Encoder>, End> {
+    let mut lender = source.lender();
+    if !may_share && let Some(lender) = lender.take() {
+        lender.copy().map_err(capture::Error::from)?;
+    }
+    Ok(encode::open(choice, config, lender)?)
+}
+
+/// How encoding ended.
+struct Run {
+    end: End,
+    /// To go on with; gone with a thread that could not be started, or panicked.
+    publisher: Option<Publisher>,
+}
+
+impl From<End> for Run {
+    fn from(end: End) -> Self {
+        Self { end, publisher: None }
+    }
+}
+
+/// Reads the source here, while a thread of its own encodes.
+fn run(
+    source: &mut dyn Source,
+    mut encoder: Box<dyn encode::Encoder>,
+    mut publisher: Publisher,
+    stop: &AtomicBool,
+    clock: &Arc<dyn Clock>,
+) -> Run {
+    let slot = match Slot::new() {
+        Ok(slot) => Arc::new(slot),
+        Err(error) => return End::Thread(error).into(),
+    };
+    let encoder = {
+        let slot = Arc::clone(&slot);
+        let span = tracing::Span::current();
+        let name = format!("encode {}", publisher.mount().name());
+        let clock = Arc::clone(clock);
+        thread::Builder::new().name(name).spawn(move || {
+            let _span = span.entered();
+            let _closed = CloseOnDrop(&slot);
+            let result = encoding::run(&slot, &mut *encoder, &mut publisher, &*clock);
+            (result, publisher)
+        })
+    };
+    let encoder = match encoder {
+        Ok(encoder) => encoder,
+        Err(error) => return End::Thread(error).into(),
+    };
+    let end = loop {
+        if stop.load(Ordering::Relaxed) {
+            break End::Stopped;
+        }
+        let picture = match source.next() {
+            Ok(Some(Captured::Raw(frame))) => frame.into(),
+            Ok(Some(Captured::Lent { time, loan })) => encode::Picture::Lent { time, loan },
+            Ok(Some(Captured::Encoded(unit))) => {
+                debug!(?unit, "unexpected encoded picture");
+                continue;
+            }
+            Ok(None) if stop.load(Ordering::Relaxed) => break End::Stopped,
+            Ok(None) => break End::Finished,
+            Err(error) => break End::Source(error),
+        };
+        if slot.put(picture).is_err() {
+            // The encoder is gone; its thread says why.
+            break End::Panicked;
+        }
+    };
+    slot.close();
+    match encoder.join() {
+        Ok((Ok(()), publisher)) => Run { end, publisher: Some(publisher) },
+        Ok((Err(error), publisher)) => Run { end: End::Encoder(error), publisher: Some(publisher) },
+        Err(_) => End::Panicked.into(),
     }
 }

@@ -15,6 +15,7 @@ pub mod error;
 #[cfg(feature = "fake-kernel")]
 pub mod fake;
 pub mod format;
+pub mod loan;
 pub mod queue;
 mod sys;
 pub mod uapi;

@@ -3,10 +3,12 @@
 use std::{os::fd::AsFd, path::Path, sync::Arc, time::Duration};
 
 use ::v4l2::{
-    Content, Dequeued, Device, Format, Interest, Next, Queue, QueueKind, Trouble, Waker,
+    Content, Dequeued, Device, Format, Interest, Next, PixelFormat, Queue, QueueKind, Trouble,
+    Waker,
+    loan::{self, Lend, Lender, SharedBuffers},
     queue::Clock as BufferClock,
 };
-use media::{Clock, FrameRate, MediaTime};
+use media::{Clock, FrameRate, MediaTime, convert::TooShort};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -33,12 +35,26 @@ pub struct Config {
 /// Pictures bear the driver's time where it is of CLOCK_MONOTONIC, which is the capture clock; else
 /// that of their arrival. A gap in the driver's count is told in the log.
 pub struct Camera {
-    queue: Queue,
+    device: Device,
+    kind: QueueKind,
+    format: Format,
+    /// None only while one takes another's place.
+    queue: Option<Queue>,
+    is_on: bool,
+    lending: Option<Lending>,
     pictures: Pictures,
     description: Description,
     clock: Arc<dyn Clock>,
     waker: Option<Waker>,
     count: Count,
+}
+
+/// How its pictures are lent.
+struct Lending {
+    lender: Lender,
+    buffers: Arc<SharedBuffers>,
+    /// Whether the memory is another's.
+    is_imported: bool,
 }
 
 /// Of pictures.
@@ -90,22 +106,30 @@ impl Camera {
         controls::set_all(&device, &config.controls)?;
         let rate = interval.and_then(|i| FrameRate::new(i.denominator, i.numerator));
         let (pictures, description) = Pictures::of(&format, rate).map_err(unusable)?;
+        // Whoever else has it is known now and not at the first picture.
         let allocated = Queue::allocate(&device, kind, BUFFERS);
-        let mut queue = allocated.map_err(|error| in_use(&device, error))?;
-        for index in 0..queue.len() {
-            queue.enqueue(index, Content::default())?;
-        }
-        queue.start()?;
+        let queue = Some(allocated.map_err(|error| in_use(&device, error))?);
         info!(
             device = %device.path().display(),
             card = device.capability().card,
             %format,
             rate = rate.map(FrameRate::as_f64),
-            buffers = queue.len(),
             "camera on"
         );
         let Config { waker, .. } = config;
-        Ok(Self { queue, pictures, description, clock, waker, count: Count::default() })
+        Ok(Self {
+            device,
+            kind,
+            format,
+            queue,
+            is_on: false,
+            lending: None,
+            pictures,
+            description,
+            clock,
+            waker,
+            count: Count::default(),
+        })
     }
 
     /// Pictures that the driver counted and nobody got.
@@ -113,12 +137,68 @@ impl Camera {
         self.count.lost
     }
 
+    /// Gives the driver all buffers, and starts it, if it is not on.
+    fn switch_on(&mut self) -> Result<(), Error> {
+        if self.is_on {
+            return Ok(());
+        }
+        for index in 0..self.queue()?.len() {
+            // Memory of another's was given to it already, to see whether it takes it.
+            let is_imported = self.lending.as_ref().is_some_and(|lending| lending.is_imported);
+            if !is_imported {
+                self.enqueue(index)?;
+            }
+        }
+        let queue = self.queue()?;
+        queue.start()?;
+        debug!(buffers = queue.len(), "the camera streams");
+        self.is_on = true;
+        Ok(())
+    }
+
+    fn queue(&mut self) -> Result<&mut Queue, Error> {
+        let lost = || broken(&self.device, "its buffers were lost".to_owned());
+        self.queue.as_mut().ok_or_else(lost)
+    }
+
+    /// Gives a buffer to the driver, to be filled.
+    fn enqueue(&mut self, index: usize) -> Result<(), Error> {
+        let imported = self.lending.as_ref().filter(|lending| lending.is_imported);
+        let shared = imported.map(|lending| lending.buffers.planes(index)).unwrap_or_default();
+        let content = Content { shared: &shared, ..Content::default() };
+        // Not `queue()`, which would borrow all.
+        let Some(queue) = &mut self.queue else { return Ok(()) };
+        Ok(queue.enqueue(index, content)?)
+    }
+
+    /// Buffers whose pictures were returned are filled again.
+    fn take_back(&mut self) -> Result<(), Error> {
+        let Some(lending) = &self.lending else { return Ok(()) };
+        for index in lending.lender.returned() {
+            self.enqueue(index)?;
+        }
+        Ok(())
+    }
+
+    /// Other buffers in the place of those there are; the camera is off then.
+    fn replace(
+        &mut self,
+        allocate: impl FnOnce(&Device, QueueKind) -> Result<Queue, ::v4l2::Error>,
+    ) -> Result<&mut Queue, ::v4l2::Error> {
+        self.is_on = false;
+        self.lending = None;
+        // A device has one queue of a kind.
+        self.queue = None;
+        self.count.sequence = None;
+        Ok(self.queue.insert(allocate(&self.device, self.kind)?))
+    }
+
     /// The next buffer; `None` when woken.
     fn wait(&mut self) -> Result<Option<Dequeued>, Error> {
-        let device = self.queue.device().clone();
+        let device = self.device.clone();
         let readable = Interest { readable: true, ..Interest::default() };
         loop {
-            match self.queue.dequeue()? {
+            match self.queue()?.dequeue()? {
                 Next::Buffer(buffer) => return Ok(Some(buffer)),
                 Next::NotYet => {}
                 Next::Drained => return Err(broken(&device, "the driver ended the stream".into())),
@@ -132,7 +212,7 @@ impl Camera {
             }
             // What the driver says of an error is said by asking for a buffer once more.
             if ready.error || ready.gone {
-                if let Next::Buffer(buffer) = self.queue.dequeue()? {
+                if let Next::Buffer(buffer) = self.queue()?.dequeue()? {
                     return Ok(Some(buffer));
                 }
                 return Err(broken(&device, "the driver gave the stream up".into()));
@@ -154,7 +234,12 @@ impl Camera {
             }
             BufferClock::Copied | BufferClock::Unknown => self.clock.now(),
         };
-        let data = |plane| self.queue.data(buffer, plane).unwrap_or_default();
+        if let Some(lending) = &self.lending {
+            let lender = lending.lender.clone();
+            return self.lend(&lender, buffer, time);
+        }
+        let queue = self.queue.as_ref();
+        let data = |plane| queue.and_then(|queue| queue.data(buffer, plane)).unwrap_or_default();
         match self.pictures.take([data(0), data(1), data(2)], time) {
             Taken::Picture(captured) => {
                 self.count.given += 1;
@@ -166,6 +251,27 @@ impl Camera {
         }
         None
     }
+
+    /// Lends the picture, unless the camera would be left with nothing to fill.
+    fn lend(&mut self, lender: &Lender, buffer: &Dequeued, time: MediaTime) -> Option<Captured> {
+        let mut used = Vec::with_capacity(self.format.planes.len());
+        for plane in 0..self.format.planes.len() {
+            let span = buffer.span(plane).unwrap_or_default();
+            let needed = least_bytes(&self.format, plane);
+            if span.start > 0 || span.end < needed {
+                // The rest would be that of an older picture.
+                self.count.complain(&TooShort { needed, length: span.len() }.to_string());
+                return None;
+            }
+            used.push(span.end as u32);
+        }
+        if self.queue.as_ref().is_none_or(|queue| queue.queued() == 0) {
+            self.count.skipped += 1;
+            return None;
+        }
+        self.count.given += 1;
+        Some(Captured::Lent { time, loan: lender.lend(buffer.index, &used) })
+    }
 }
 
 impl Source for Camera {
@@ -174,19 +280,62 @@ impl Source for Camera {
     }
 
     fn next(&mut self) -> Result<Option<Captured>, Error> {
+        self.switch_on()?;
         loop {
             if let Some(captured) = self.pictures.waiting() {
                 self.count.given += 1;
                 return Ok(Some(captured));
             }
+            self.take_back()?;
             let Some(buffer) = self.wait()? else { return Ok(None) };
+            self.take_back()?;
             self.count.note(buffer.sequence);
             let captured = self.take(&buffer);
-            self.queue.enqueue(buffer.index, Content::default())?;
+            if !matches!(captured, Some(Captured::Lent { .. })) {
+                self.enqueue(buffer.index)?;
+            }
             if captured.is_some() {
                 return Ok(captured);
             }
         }
+    }
+
+    fn lender(&mut self) -> Option<&mut dyn Lend> {
+        match self.description {
+            Description::Raw { .. } => Some(self),
+            Description::H264 { .. } => None,
+        }
+    }
+}
+
+impl Lend for Camera {
+    fn format(&self) -> &Format {
+        &self.format
+    }
+
+    fn export(&mut self) -> Result<Arc<SharedBuffers>, ::v4l2::Error> {
+        let queue = self.replace(|device, kind| Queue::allocate(device, kind, loan::BUFFERS))?;
+        let buffers = Arc::new(SharedBuffers::of(queue)?);
+        let lender = Lender::default();
+        self.lending = Some(Lending { lender, buffers: buffers.clone(), is_imported: false });
+        Ok(buffers)
+    }
+
+    fn import(&mut self, buffers: Arc<SharedBuffers>) -> Result<(), ::v4l2::Error> {
+        let count = buffers.len() as u32;
+        let queue = self.replace(|device, kind| Queue::import(device, kind, count))?;
+        // A driver that does not take the memory says so now; one that has fewer places uses the
+        // first buffers.
+        for index in 0..queue.len().min(buffers.len()) {
+            let shared = buffers.planes(index);
+            queue.enqueue(index, Content { shared: &shared, ..Content::default() })?;
+        }
+        self.lending = Some(Lending { lender: Lender::default(), buffers, is_imported: true });
+        Ok(())
+    }
+
+    fn copy(&mut self) -> Result<(), ::v4l2::Error> {
+        self.replace(|device, kind| Queue::allocate(device, kind, BUFFERS)).map(|_| ())
     }
 }
 
@@ -194,7 +343,7 @@ impl Drop for Camera {
     fn drop(&mut self) {
         let Count { given, lost, damaged, skipped, .. } = self.count;
         info!(
-            device = %self.queue.device().path().display(),
+            device = %self.device.path().display(),
             pictures = given,
             lost,
             damaged,
@@ -251,6 +400,20 @@ fn in_use(device: &Device, error: ::v4l2::Error) -> Error {
             .into(),
         remedy: Some(format!("fuser -v {path}   # says which program that is")),
     }
+}
+
+/// Bytes that a whole picture has in a piece of its memory; of the last row the padding may be
+/// missing.
+fn least_bytes(format: &Format, plane: usize) -> usize {
+    let stride = |plane: usize| format.planes.get(plane).map_or(0, |p| p.stride as usize);
+    let rows = format.size.height as usize;
+    let is_packed = [PixelFormat::YUYV, PixelFormat::UYVY].contains(&format.pixel_format);
+    let rows = match (plane, format.planes.len()) {
+        (0, 1) if !is_packed => rows + rows.div_ceil(2),
+        (0, _) => rows,
+        _ => rows.div_ceil(2),
+    };
+    (stride(plane) * rows).saturating_sub(stride(plane) / 2)
 }
 
 fn broken(device: &Device, reason: String) -> Error {

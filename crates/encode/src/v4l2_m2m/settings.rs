@@ -11,7 +11,7 @@ use v4l2::{
     uapi::control as ctl,
 };
 
-use super::find::Candidate;
+use super::{find::Candidate, sharing};
 use crate::{Config, Error, level::Level};
 
 /// What was set.
@@ -32,7 +32,7 @@ pub(super) struct Controls {
     pub(super) bitrate: Option<Control>,
 }
 
-/// Sets an encoder up for `config`.
+/// Sets an encoder up for `config`, and for pictures that lie as `theirs` if it takes such.
 ///
 /// # Errors
 ///
@@ -42,6 +42,7 @@ pub(super) fn set_up(
     name: &str,
     candidate: &Candidate,
     config: &Config,
+    theirs: Option<&Format>,
 ) -> Result<Settings, Error> {
     let size = Size { width: config.layout.width(), height: config.layout.height() };
     let unsupported = |reason: String| Error::Unsupported {
@@ -54,9 +55,22 @@ pub(super) fn set_up(
         queues.ok_or_else(|| unsupported("it does not work from memory to memory".to_owned()))?;
     set_coded_format(device, capture, size, config)?;
     let first = candidate.formats.first().copied();
-    let pixel_format = first.ok_or_else(|| unsupported("it takes no known format".to_owned()))?;
-    let asked = Format { color: color(size), ..Format::new(size, pixel_format) };
-    let format = device.set_format(output, &asked)?;
+    let first = first.ok_or_else(|| unsupported("it takes no known format".to_owned()))?;
+    let own = |pixel_format| Format { color: color(size), ..Format::new(size, pixel_format) };
+    let mut asked = own(first);
+    if let Some(theirs) = theirs.filter(|theirs| candidate.formats.contains(&theirs.pixel_format)) {
+        // The rows as they are; how much memory that is, the driver says.
+        let plane = |plane: &PlaneFormat| PlaneFormat { stride: plane.stride, size: 0 };
+        let planes = theirs.planes.iter().map(plane).collect();
+        asked = Format { planes, color: theirs.color, ..own(theirs.pixel_format) };
+    }
+    let mut format = device.set_format(output, &asked)?;
+    if theirs.is_some_and(|theirs| sharing::difference(&format, theirs).is_some()) {
+        // Nothing can be shared: as suits pictures that are copied.
+        asked = own(first);
+        format = device.set_format(output, &asked)?;
+    }
+    let pixel_format = asked.pixel_format;
     if format.pixel_format != pixel_format {
         return Err(unsupported(format!("asked to take {asked}, it takes {format}")));
     }

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn time(picture: &Picture) -> MediaTime {
-        let Picture::Raw(frame) = picture;
+        let Picture::Raw(frame) = picture else { panic!("{picture:?} was not put in") };
         frame.time()
     }
 
