@@ -53,22 +53,25 @@ fn shared_pictures_are_the_same_as_copied_ones() {
     }
 }
 
-/// 200 pixels of I420 have no stride that both know, and of 360 rows one sees 368.
+/// Of NV12 of 360 rows the encoder sees 368, and looks for chroma after those.
 #[test]
 #[ignore = "needs a V4L2 camera and encoder"]
 fn what_lies_differently_is_copied() {
     let _alone = alone();
-    let mut cases = vec![(Size { width: 200, height: 120 }, PictureFormat::I420)];
-    if parameter("align_height") == 16 {
-        cases.push((Size { width: 640, height: 360 }, PictureFormat::Nv12));
+    if parameter("align_height") != 16 {
+        eprintln!("this encoder sees as many rows as there are");
+        return;
     }
-    for (size, format) in cases {
+    let size = Size { width: 640, height: 360 };
+    for (format, sharing) in
+        [(PictureFormat::Nv12, Sharing::Copied), (PictureFormat::Yuyv, Sharing::Exported)]
+    {
         let reference = still(&mut camera(size, format));
         let mut camera = camera(size, format);
         let mut encoder = encoder(&mut camera, size);
-        assert_eq!(encoder.sharing(), Sharing::Copied, "{size}");
+        assert_eq!(encoder.sharing(), sharing, "{format:?}");
         for unit in &encode(&mut camera, &mut encoder, 4) {
-            assert_same(&reference, unit, &size.to_string());
+            assert_same(&reference, unit, &format!("{format:?}"));
         }
     }
 }
