@@ -103,8 +103,8 @@ impl Build<'_> {
 
 /// The bindings against what C compilers for Arm, 64 and 32 bits, make of the kernel's headers.
 fn layouts(workspace: &Workspace) -> anyhow::Result<()> {
-    let mut tests = workspace.cargo("nextest run --workspace --locked --run-ignored all");
-    nextest(tests.args(["-E", "binary(=layout)"])).map(|_| ())
+    let tests = "nextest run --locked -p v4l2 --test layout --run-ignored all";
+    nextest(&mut workspace.cargo(tests)).map(|_| ())
 }
 
 /// Serves the test card emulated, counts the pictures that a viewer on this machine gets over each

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """From camera to player, with vivid and the test encoder: shows what it claims, line by line.
 
-    cargo xtask vm --load 'vivid n_devs=4 node_types=1,1,1,1 num_inputs=1,1,1,1 input_types=0,0,0,0' \\
-        --load h264_test_encoder -- python3 tests/vm/proof/cameras.py target/debug/lenscast
+    cargo xtask vm --load h264_test_encoder \\
+        --load 'vivid n_devs=4 node_types=1,1,1,1 num_inputs=1,1,1,1 input_types=0,0,0,0' \\
+        -- python3 tests/vm/proof/cameras.py target/debug/lenscast
 
-Runs in the virtual machine, as root. Names after the program choose some of the claims. What is served
-is compared with what v4l2-ctl gets from the same camera; players are FFmpeg and `lenscast probe`. No
-claim is about how fast anything is: the machine is emulated.
+Runs in the virtual machine, as root. Names after the program choose some of the claims. What is
+served is compared with what v4l2-ctl gets from the same camera; players are FFmpeg and `lenscast
+probe`. No claim is about how fast anything is: the machine is emulated.
 """
 
 import json
@@ -19,8 +20,8 @@ ASKED = "size=320x180&fps=10"
 
 
 def devices(settings):
-    """`lenscast devices --json` lists the cameras with the formats and controls that v4l2-ctl lists, and
-    the encoder, which would be chosen
+    """`lenscast devices --json` lists the cameras with the formats and controls that v4l2-ctl
+    lists, and the encoder, which would be chosen
     """
     load_encoder(multiplanar=1)
     listing = json.loads(run(settings.lenscast, "devices", "--json"))
@@ -46,8 +47,8 @@ def devices(settings):
 
 
 def control(settings):
-    """`lenscast control` sets what v4l2-ctl then reads, and says of a wrong name or value which there
-    are
+    """`lenscast control` sets what v4l2-ctl then reads, and says of a wrong name or value which
+    there are
     """
     camera, *_ = nodes_of("vivid")
     for value in (200, 55):
@@ -83,8 +84,7 @@ def raw_formats(settings):
 
 
 def single_planar(settings):
-    """an encoder with the single-planar API serves as well, and loses nothing on the way to a viewer
-    """
+    """an encoder with the single-planar API serves as well, and nothing is lost on the way"""
     load_encoder(multiplanar=0)
     camera, *_ = nodes_of("vivid")
     wanted = still(camera)

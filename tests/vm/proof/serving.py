@@ -1,8 +1,7 @@
-"""What the proofs in the virtual machine are made of: the real program, what watches it, and pictures."""
+"""What proofs in the virtual machine are made of: the program, what watches it, and pictures."""
 
 import argparse
 import json
-import os
 import re
 import signal
 import subprocess
@@ -29,9 +28,8 @@ class Lenscast:
         for source in self.sources:
             command += ["--source", source]
         with self.out.open("wb") as out, self.log_file.open("wb") as log:
-            environment = {**os.environ, "RUST_LOG": os.environ.get("RUST_LOG", "info,lenscast=debug")}
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=log
             )
         wait_until(self.has_urls, lambda: f"the server prints no URL\n{self.log()}", seconds=60)
         return self
@@ -226,7 +224,8 @@ def check(claim, settings):
 def nodes_of(driver):
     """Its nodes, in their order."""
     found = []
-    for path in sorted(Path("/sys/class/video4linux").glob("video*"), key=lambda p: int(p.name[5:])):
+    paths = Path("/sys/class/video4linux").glob("video*")
+    for path in sorted(paths, key=lambda path: int(path.name[len("video") :])):
         node = f"/dev/{path.name}"
         if f"Driver name      : {driver}\n" in run("v4l2-ctl", "-d", node, "--info"):
             found.append(node)
