@@ -295,14 +295,15 @@ impl V4l2M2m {
             self.coded.dequeue()?;
             return Err(self.failed("the driver gave the stream up"));
         }
-        if is_due && self.progress.elapsed() >= longest {
+        // Nothing at all: the time is over.
+        if is_due {
             if self.drain != Drain::No {
                 self.finish();
                 return Ok(false);
             }
             return Err(Error::Stalled {
                 encoder: self.name.clone(),
-                seconds: self.progress.elapsed().as_secs_f64(),
+                seconds: longest.as_secs_f64(),
                 pictures: self.in_flight(),
             });
         }
