@@ -209,6 +209,9 @@ impl V4l2M2m {
                 }
                 Next::NotYet if self.drain == Drain::Ready => self.finish(),
                 Next::NotYet => break,
+                Next::Drained if self.drain == Drain::No => {
+                    return Err(self.failed("the driver ended the stream"));
+                }
                 Next::Drained => self.finish(),
             }
         }
@@ -502,6 +505,6 @@ const CODED_BUFFERS: u32 = 4;
 const MOST_REFUSALS: u32 = 30;
 const MOST_LEFT_OUT: usize = 8;
 const STALL_INTERVALS: u32 = 30;
-const SHORTEST_STALL: Duration = Duration::from_secs(3);
+const SHORTEST_STALL: Duration = Duration::from_secs(5);
 /// Until something is there.
 const FOREVER: Duration = Duration::from_secs(3600);

@@ -192,7 +192,7 @@ fn a_stall_is_told_and_can_be_acted_on() {
     assert!(matches!(error, Error::Stalled { .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        "Fake H.264 Encoder (/dev/video11) has given nothing for 3.0 s, with 2 pictures to encode: \
+        "Fake H.264 Encoder (/dev/video11) has given nothing for 5.0 s, with 2 pictures to encode: \
          its driver or firmware hangs"
     );
     drop(encoder);

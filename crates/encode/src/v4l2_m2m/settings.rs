@@ -224,7 +224,7 @@ impl Setter<'_> {
     fn set(&self, control: &Control, value: i64) {
         let nearest = nearest(control, value);
         if nearest != value {
-            warn!(control = control.name(), value, nearest, "out of the encoder's range");
+            debug!(control = control.name(), value, nearest, "the nearest that the encoder takes");
         }
         match self.device.set_value(control, &Value::Number(nearest)) {
             Ok(()) => debug!(control = control.name(), value = nearest, "set"),

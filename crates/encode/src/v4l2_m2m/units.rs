@@ -102,3 +102,99 @@ impl Units {
         self.are_new = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1920x1080, High, level 4.0, one reference frame, without VUI.
+    const SPS: &[u8] = &[0x67, 0x64, 0x00, 0x28, 0xac, 0xb4, 0x03, 0xc0, 0x11, 0x3f, 0x2a];
+    const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
+    const OTHER_PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x81];
+    const SECOND_PPS: &[u8] = &[0x68, 0x53, 0x3c];
+    const IDR: &[u8] = &[0x65, 0x88, 0x84];
+    const SLICE: &[u8] = &[0x41, 0x9a, 0x02];
+    const AUD: &[u8] = &[0x09, 0x10];
+    const SEI: &[u8] = &[0x06, 0x05, 0x01, 0x00, 0x80];
+
+    /// A buffer with start codes of both lengths by turns.
+    fn buffer(nals: &[&[u8]]) -> Vec<u8> {
+        let codes: [&[u8]; 2] = [&[0, 0, 0, 1], &[0, 0, 1]];
+        nals.iter()
+            .zip(codes.iter().cycle())
+            .flat_map(|(nal, code)| [code, *nal].concat())
+            .collect()
+    }
+
+    fn picture(units: &mut Units, nals: &[&[u8]]) -> Vec<Vec<u8>> {
+        let time = MediaTime::from_nanos(5);
+        match units.take(&buffer(nals), time) {
+            Coded::Picture(unit) => {
+                assert_eq!(unit.time(), time);
+                unit.nals().map(<[u8]>::to_vec).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn sent_sps() -> Vec<u8> {
+        without_reordering(SPS).unwrap()
+    }
+
+    #[test]
+    fn sets_come_before_each_keyframe_and_before_no_other_picture() {
+        let mut units = Units::default();
+        let sps = sent_sps();
+        assert_eq!(
+            picture(&mut units, &[AUD, SPS, PPS, SEI, IDR, IDR]),
+            [&sps, PPS, SEI, IDR, IDR]
+        );
+        assert_eq!(picture(&mut units, &[SLICE, SLICE]), [SLICE, SLICE]);
+        assert_eq!(picture(&mut units, &[IDR]), [&sps, PPS, IDR]);
+        // Those that the encoder repeats are not sent twice.
+        assert_eq!(picture(&mut units, &[SPS, PPS, IDR]), [&sps, PPS, IDR]);
+        assert_eq!(picture(&mut units, &[SPS, PPS, SLICE]), [SLICE]);
+    }
+
+    #[test]
+    fn sets_in_a_buffer_of_their_own_go_with_what_follows() {
+        let mut units = Units::default();
+        assert!(matches!(units.take(&buffer(&[SPS, PPS]), MediaTime::ZERO), Coded::Headers));
+        assert_eq!(picture(&mut units, &[IDR]), [&sent_sps(), PPS, IDR]);
+        // Even if that is no keyframe.
+        assert!(matches!(units.take(&buffer(&[OTHER_PPS]), MediaTime::ZERO), Coded::Headers));
+        assert_eq!(picture(&mut units, &[SLICE]), [&sent_sps(), OTHER_PPS, SLICE]);
+        assert_eq!(picture(&mut units, &[SLICE]), [SLICE]);
+    }
+
+    #[test]
+    fn sets_that_change_take_the_place_of_those_of_their_number() {
+        let mut units = Units::default();
+        picture(&mut units, &[SPS, PPS, SECOND_PPS, IDR]);
+        let changed = picture(&mut units, &[OTHER_PPS, IDR]);
+        assert_eq!(changed, [&sent_sps(), SECOND_PPS, OTHER_PPS, IDR]);
+        let mut other_sps = SPS.to_vec();
+        other_sps[3] = 0x29;
+        let restarted = picture(&mut units, &[&other_sps, PPS, IDR]);
+        assert_eq!(restarted[0], without_reordering(&other_sps).unwrap());
+        assert_eq!(restarted[1..], [PPS, IDR]);
+    }
+
+    #[test]
+    fn a_set_that_cannot_be_read_is_sent_as_it_is() {
+        let mut units = Units::default();
+        let broken = &SPS[..6];
+        assert_eq!(picture(&mut units, &[broken, PPS, IDR]), [broken, PPS, IDR]);
+    }
+
+    #[test]
+    fn nothing_is_told_from_headers_and_headers_from_pictures() {
+        let mut units = Units::default();
+        for empty in [&[][..], &[0, 0, 0, 1], &[0; 40], &[7, 8, 9]] {
+            assert!(matches!(units.take(empty, MediaTime::ZERO), Coded::Nothing), "{empty:?}");
+        }
+        for nals in [&[AUD][..], &[SEI], &[PPS]] {
+            assert!(matches!(units.take(&buffer(nals), MediaTime::ZERO), Coded::Headers));
+        }
+    }
+}
