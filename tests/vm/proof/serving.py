@@ -88,7 +88,8 @@ class Lenscast:
         path = Path(self.directory.name, "pictures.yuv")
         run(
             "ffmpeg", "-v", "error", "-y", "-rtsp_transport", transport, "-i", self.url(stream),
-            "-frames:v", str(count), "-f", "rawvideo", "-pix_fmt", "yuv420p", path,
+            "-frames:v", str(count), "-fps_mode", "passthrough",
+            "-f", "rawvideo", "-pix_fmt", "yuv420p", path,
         )  # fmt: skip
         pictures = split_pictures(path.read_bytes(), size)
         expect(len(pictures), count, f"pictures of {stream} over {transport}")
@@ -107,7 +108,7 @@ class Watch:
 
     def __enter__(self):
         command = ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", self.url]
-        command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
+        command += ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

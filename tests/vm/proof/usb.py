@@ -152,7 +152,7 @@ def camera(settings):
 def checksums(*given):
     """A checksum of each of the first pictures that FFmpeg decodes of what it is given."""
     count = [] if "-rtsp_transport" not in given else ["-frames:v", "20"]
-    output = ["-pix_fmt", "yuv420p", "-f", "framemd5", "-"]
+    output = ["-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-f", "framemd5", "-"]
     said = run("ffmpeg", "-v", "error", *given, *count, *output)
     lines = [line for line in said.splitlines() if line and not line.startswith("#")]
     return [line.rsplit(",", 1)[1].strip() for line in lines]
