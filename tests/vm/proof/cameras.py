@@ -29,8 +29,9 @@ def devices(settings):
     expect([one["node"] for one in listing["encoders"]], nodes_of("h264-test-enc"), "encoders")
     expect(listing["encoder"]["encoder"], nodes_of("h264-test-enc")[0], "what would encode")
     camera, *_ = listing["cameras"]
-    formats = re.findall(r"^\s+\[\d+\]: '(.{4})'", run_v4l2_ctl(camera, "--list-formats"), re.M)
-    expect([one["format"].ljust(4)[:4] for one in camera["formats"]], formats, "formats")
+    codes = re.findall(r"^\s+\[\d+\]: '([^']+)'", run_v4l2_ctl(camera, "--list-formats"), re.M)
+    formats = [code.replace(" ", "") for code in codes]
+    expect([one["format"].replace(" ", "") for one in camera["formats"]], formats, "formats")
     usable = {one["usable_as"] for one in camera["formats"]} - {None}
     assert usable >= {"nv12", "i420", "yuyv", "uyvy"}, f"formats that can be served: {usable}"
     found = {
