@@ -32,7 +32,10 @@ pub(in crate::fake) struct State {
     owner: Option<FileId>,
     format: Format,
     interval: Option<Interval>,
-    has_chosen_interval: bool,
+    /// Who chose the interval.
+    interval_of: Option<FileId>,
+    /// Whose choice a format has set back since.
+    interval_lost_of: Option<FileId>,
     pub(super) script: VecDeque<Step>,
     pub(super) always: Option<(u32, Make)>,
     pub(in crate::fake) is_stalled: bool,
@@ -58,7 +61,8 @@ impl State {
             owner: None,
             format: nothing.clone(),
             interval: None,
-            has_chosen_interval: false,
+            interval_of: None,
+            interval_lost_of: None,
             script: VecDeque::new(),
             always: None,
             is_stalled: false,
@@ -97,6 +101,9 @@ impl State {
     }
 
     pub(in crate::fake) fn closed(&mut self, file: FileId) {
+        for of in [&mut self.interval_of, &mut self.interval_lost_of] {
+            of.take_if(|of| *of == file);
+        }
         if self.is_owner(file) {
             self.buffers.release();
             self.owner = None;
@@ -141,8 +148,8 @@ impl State {
                 if self.buffers.is_busy() {
                     return Err(Errno::BUSY.into());
                 }
-                if self.has_chosen_interval {
-                    complaints.push("sets the frame interval back that was chosen".to_owned());
+                if self.interval_of == Some(file) {
+                    self.interval_lost_of = self.interval_of;
                 }
                 self.take(self.fit(&node::read(raw)));
                 *raw = node::write(self.kind(), &self.format);
@@ -170,7 +177,7 @@ impl State {
                     None => intervals.first().copied(),
                 };
                 self.interval = nearest;
-                self.has_chosen_interval = true;
+                (self.interval_of, self.interval_lost_of) = (Some(file), None);
                 parm.capability = if nearest.is_some() { uapi::V4L2_CAP_TIMEPERFRAME } else { 0 };
                 parm.timeperframe = nearest.map_or(NONE, fract);
                 raw.set_capture(parm);
@@ -184,6 +191,9 @@ impl State {
                 Ok(())
             }
             Request::StreamOn(_) => {
+                if self.interval_lost_of == Some(file) {
+                    complaints.push("a format has set the frame interval back".to_owned());
+                }
                 if !self.buffers.is_streaming {
                     (self.sequence, self.time) = (0, self.time.max(FIRST));
                 }
@@ -281,7 +291,7 @@ impl State {
     fn take(&mut self, format: Format) {
         let mode = self.mode(format.pixel_format, format.size);
         self.interval = mode.and_then(|mode| mode.intervals.first().copied());
-        self.has_chosen_interval = false;
+        self.interval_of = None;
         self.format = format;
     }
 }

@@ -49,6 +49,8 @@ pub(in crate::fake) struct Context {
 struct Chosen {
     format: bool,
     crop: bool,
+    /// A format has set it back since.
+    crop_was_lost: bool,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -154,11 +156,10 @@ impl Context {
                     if self.source.is_busy() {
                         return Err(Errno::BUSY.into());
                     }
-                    if self.has_chosen.crop {
-                        complaints.push("sets the crop back that was chosen".to_owned());
-                    }
                     (self.raw, self.crop) = self.fit(config, &asked);
-                    self.has_chosen = Chosen { format: true, crop: false };
+                    let Chosen { crop, crop_was_lost, .. } = self.has_chosen;
+                    let crop_was_lost = crop_was_lost || crop;
+                    self.has_chosen = Chosen { format: true, crop: false, crop_was_lost };
                     if !self.coded.is_busy() {
                         self.coded_size = self.needed(config);
                     }
@@ -204,7 +205,7 @@ impl Context {
                     width: raw.r.width.clamp(least.width, self.raw.size.width) & !1,
                     height: raw.r.height.clamp(least.height, self.raw.size.height) & !1,
                 };
-                self.has_chosen.crop = true;
+                (self.has_chosen.crop, self.has_chosen.crop_was_lost) = (true, false);
                 self.coded_size = self.needed(config);
                 (raw.r.left, raw.r.top) = (0, 0);
                 (raw.r.width, raw.r.height) = (self.crop.width, self.crop.height);
@@ -218,6 +219,9 @@ impl Context {
             Request::StreamOn(kind) => {
                 if !self.has_chosen.format {
                     complaints.push("streams in a format that nobody chose".to_owned());
+                }
+                if self.has_chosen.crop_was_lost {
+                    complaints.push("a format has set the crop back".to_owned());
                 }
                 let is_source = kind as u32 == self.source.kind;
                 let had_started = self.buffers(kind as u32)?.is_streaming;
