@@ -207,15 +207,12 @@ fn a_camera_that_is_unplugged_ends_with_an_error_also_in_the_midst_of_waiting() 
     for waits in [false, true] {
         let (kernel, given) = yuyv();
         let mut camera = start(&kernel, Config::default()).unwrap();
-        let mut next = move || camera.next().unwrap_err();
-        let error = if waits {
-            let waiting = thread::spawn(next);
+        if !waits {
             given.unplug();
-            waiting.join().unwrap()
-        } else {
-            given.unplug();
-            next()
-        };
+        }
+        let waiting = thread::spawn(move || camera.next().unwrap_err());
+        given.unplug();
+        let error = waiting.join().unwrap();
         let Error::Device(error) = &error else { panic!("{error}") };
         assert_eq!(error.trouble(), ::v4l2::Trouble::Gone);
         assert_clean(&kernel);
