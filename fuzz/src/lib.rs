@@ -16,6 +16,7 @@ pub mod credentials;
 pub mod h264_stream;
 pub mod headers;
 pub mod live_log;
+pub mod mjpeg;
 pub mod mp4;
 pub mod packetizer;
 pub mod parameter_sets;
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("rtcp", rtcp::run),
     ("mp4", mp4::run),
     ("h264_stream", h264_stream::run),
+    ("mjpeg", mjpeg::run),
     ("parameter_sets", parameter_sets::run),
     ("annexb", annexb::run),
     ("packetizer", packetizer::run),

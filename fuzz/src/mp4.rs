@@ -83,7 +83,7 @@ pub(crate) fn pull(mut source: Box<dyn Source>, path: &Path, pictures: usize) ->
                 bytes += unit.size();
                 units.push((unit.time(), unit.nals().map(<[u8]>::to_vec).collect()));
             }
-            Ok(Some(Captured::Raw(_))) => panic!("raw pictures of an encoded source"),
+            Ok(Some(other)) => panic!("{other:?} of an encoded source"),
             Ok(None) => break,
             Err(error) => return (units, Some(words(&error, path))),
         }

@@ -31,6 +31,7 @@ replay! {
     h264_stream
     headers
     live_log
+    mjpeg
     mp4
     packetizer
     parameter_sets

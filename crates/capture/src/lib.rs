@@ -62,7 +62,7 @@ pub trait Source: Send {
     /// # Errors
     ///
     /// When the device, file or pipe fails, or gives what cannot be streamed. A source that has
-    /// failed is not asked again.
+    /// failed is not asked again, but after [`Error::Reopened`].
     fn next(&mut self) -> Result<Option<Captured>, Error>;
 
     /// What can make it give pictures in memory that it shares with an encoder, where it is a
@@ -86,6 +86,9 @@ pub enum Error {
     /// A device does not do what it was asked for.
     #[error(transparent)]
     Device(#[from] ::v4l2::Error),
+    /// A camera that was lost is there again, and goes on; what it shared with an encoder is no more.
+    #[error("the camera was opened again: its memory is another")]
+    Reopened,
     /// The content is not something that can be streamed.
     #[error("{}: {reason}{}", path.display(), remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default())]
     Unusable {

@@ -8,12 +8,16 @@ mod camera;
 pub mod choice;
 pub mod controls;
 mod h264;
-mod mjpeg;
+mod lasting;
+pub mod mjpeg;
 pub mod name;
 mod pictures;
 pub mod survey;
 
-pub use self::camera::{Camera, Config};
+pub use self::{
+    camera::{Camera, Config},
+    lasting::{Lasting, Opener},
+};
 
 /// All that `queue` of `device` can be set to.
 fn offers(device: &Device, queue: QueueKind) -> Result<Vec<Offer>, ::v4l2::Error> {

@@ -10,11 +10,13 @@
 pub mod access_unit;
 pub mod annexb;
 pub mod convert;
+mod delays;
 pub mod frame;
 pub mod h264;
 mod nal;
 pub mod time;
 
 pub use access_unit::AccessUnit;
+pub use delays::Delays;
 pub use frame::{Frame, FramePool, I420Layout};
 pub use time::{Clock, FrameRate, MediaTime, WallTime};

@@ -193,6 +193,9 @@ pub struct Stream {
     pub name: StreamName,
     /// Where its pictures come from.
     pub source: Source,
+    /// What encodes them, where they are encoded here. By default the machine's own encoder, else
+    /// openh264.
+    pub encoder: encode::Choice,
     /// The names of those who may watch it, at least one; `None`: everyone who may watch anything.
     /// Each is one of [`Access::Users`]; with [`Access::Stored`] the state directory must know
     /// them. Always `None` where access is open.
@@ -202,7 +205,12 @@ pub struct Stream {
 impl Default for Stream {
     /// Nothing said about it: the first camera or the test card, named `cam`.
     fn default() -> Self {
-        Self { name: StreamName::default(), source: Source::Unsaid, users: None }
+        Self {
+            name: StreamName::default(),
+            source: Source::Unsaid,
+            encoder: encode::Choice::Auto,
+            users: None,
+        }
     }
 }
 

@@ -114,21 +114,27 @@ impl Pipeline {
         Self { stop, wake, end: Some(end) }
     }
 
+    /// Asks the threads to stop, as dropping it does.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+    }
+
     /// Waits until the pipeline is over. Later calls never return.
     pub async fn end(&mut self) -> End {
-        match self.end.take() {
-            Some(end) => end.await.unwrap_or(End::Panicked),
-            None => std::future::pending().await,
-        }
+        // Taken only when it is there: whoever gives up waiting may wait again.
+        let Some(end) = &mut self.end else { return std::future::pending().await };
+        let end = end.await.unwrap_or(End::Panicked);
+        self.end = None;
+        end
     }
 }
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(wake) = &self.wake {
-            wake();
-        }
+        self.stop();
     }
 }
 
@@ -204,6 +210,9 @@ impl Worker {
                     warn!(%error, "pictures are copied from now on");
                     (publisher, may_share) = (back, false);
                 }
+                // What the encoder has of the camera's memory, or the camera of the encoder's, is no
+                // more: both begin anew.
+                (End::Source(capture::Error::Reopened), Some(back)) => publisher = back,
                 (end, _) => return end,
             }
         }

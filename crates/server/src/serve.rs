@@ -141,6 +141,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let Self { shared, listeners, running } = self;
         let (shutdown, stopping) = watch::channel(false);
+        let (over, is_over) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener::run(listener, shared.clone(), stopping.clone()));
@@ -154,7 +155,7 @@ impl Server {
         helpers.spawn(expire(shared.clone()));
         let mut streams = JoinSet::new();
         for stream in running {
-            streams.spawn(watch_over(stream, shared.clone()));
+            streams.spawn(watch_over(stream, shared.clone(), is_over.clone()));
         }
 
         let mut ends = Vec::new();
@@ -186,6 +187,11 @@ impl Server {
             debug!("not everyone took the goodbye in time");
         }
         shared.sessions.end_all("the server is stopping");
+        over.send_replace(true);
+        let stopped = async { while streams.join_next().await.is_some() {} };
+        if timeout(STOPPED, stopped).await.is_err() {
+            debug!("a source did not stop in time");
+        }
         if asked { Stopped::Asked } else { Stopped::StreamsEnded(ends) }
     }
 }
@@ -245,8 +251,23 @@ fn identity(stream: &config::Stream, packet_size: u16, cname: &str, entropy: &En
 }
 
 /// Waits for a stream's end, then for its last pictures to be sent, then ends its sessions.
-async fn watch_over(mut stream: Running, shared: Arc<Shared>) -> (String, End) {
-    let end = stream.pipeline.end().await;
+///
+/// When the server `is_over`, waits only for the source to stop: cameras are free then, and have
+/// said in the log how it was.
+async fn watch_over(
+    mut stream: Running,
+    shared: Arc<Shared>,
+    mut is_over: watch::Receiver<bool>,
+) -> (String, End) {
+    let ended = tokio::select! {
+        end = stream.pipeline.end() => Some(end),
+        // Sent once, at the end.
+        _ = is_over.changed() => None,
+    };
+    let Some(end) = ended else {
+        stream.pipeline.stop();
+        return (stream.mount.name().to_owned(), stream.pipeline.end().await);
+    };
     if let Some(fanout) = stream.fanout.take()
         && timeout(LAST_PICTURES, fanout).await.is_err()
     {
@@ -302,6 +323,8 @@ impl fmt::Debug for Server {
 const GOODBYE: Duration = Duration::from_millis(750);
 /// The rest of a picture leaves within a quarter of a frame interval.
 const LAST_PICTURES: Duration = Duration::from_millis(500);
+/// A camera stops within this; a pipe that is silent does not.
+const STOPPED: Duration = Duration::from_millis(250);
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 /// An RTCP datagram larger than this says nothing of use.

@@ -1,12 +1,12 @@
 //! Each configured source: how it is opened, and where its viewers start.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use ::v4l2::Waker;
 use capture::{
     Source, file, pipe, synthetic,
     v4l2::{
-        self,
+        self, Lasting,
         choice::Wanted,
         name::{Name, Places},
         survey::{Survey, Usable, survey},
@@ -101,7 +101,7 @@ pub(crate) fn start_pipeline(
             (Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)), None)
         }
     };
-    let encoder = encode::Choice::Auto;
+    let encoder = stream.encoder.clone();
     let config = pipeline::Config { open, encoding, encoder, wake };
     Pipeline::start(config, publisher, clock.clone())
 }
@@ -111,22 +111,30 @@ fn open_camera(
     waker: Option<Waker>,
     clock: Arc<dyn Clock>,
 ) -> Result<Box<dyn Source>, capture::Error> {
-    let path = match camera.name {
-        Name::Path(path) => path,
-        Name::Stable(name) => Places::default().find(&name)?,
-        Name::Any => match first_camera(&camera.wanted) {
-            Some(usable) => usable.path,
-            None => {
-                return Err(capture::Error::Unusable {
-                    path: "v4l2:".into(),
-                    reason: "no camera can be used".into(),
-                    remedy: Some("lenscast devices   # lists what there is".to_owned()),
-                });
-            }
-        },
+    let config::Camera { name, wanted, controls, .. } = camera;
+    let (own_waker, own_clock) = (waker.clone(), clock.clone());
+    let open = move || {
+        let path = find(&name, &wanted)?;
+        let (controls, waker) = (controls.clone(), own_waker.clone());
+        v4l2::Camera::open(&path, v4l2::Config { wanted, controls, waker }, own_clock.clone())
     };
-    let config = v4l2::Config { wanted: camera.wanted, controls: camera.controls, waker };
-    Ok(Box::new(v4l2::Camera::open(&path, config, clock)?))
+    Ok(Box::new(Lasting::open(Box::new(open), waker, clock)?))
+}
+
+/// The node that has the name just now.
+fn find(name: &Name, wanted: &Wanted) -> Result<PathBuf, capture::Error> {
+    match name {
+        Name::Path(path) => Ok(path.clone()),
+        Name::Stable(name) => Places::default().find(name),
+        Name::Any => {
+            let none = || capture::Error::Unusable {
+                path: "v4l2:".into(),
+                reason: "no camera can be used".into(),
+                remedy: Some("lenscast devices   # lists what there is".to_owned()),
+            };
+            first_camera(wanted).map(|usable| usable.path).ok_or_else(none)
+        }
+    }
 }
 
 /// Replaces what nobody said by the first camera that can be used, or by the test card.
@@ -141,13 +149,23 @@ fn settled(stream: &config::Stream) -> config::Stream {
     if stream.source == config::Source::Unsaid {
         stream.source = match first_camera(&Wanted::default()) {
             Some(usable) => {
-                let name = Name::Path(usable.path);
+                let name = lasting_name(usable.path);
                 config::Source::Camera(config::Camera { name, ..config::Camera::any() })
             }
             None => config::test_card(),
         };
     }
     stream
+}
+
+/// A name under which a camera is found when it was plugged in again.
+fn lasting_name(path: PathBuf) -> Name {
+    let nodes = Places::default().nodes().unwrap_or_default();
+    let node = nodes.into_iter().find(|node| node.path == path);
+    match node.and_then(|node| node.names.into_iter().next()) {
+        Some(name) => Name::Stable(name),
+        None => Name::Path(path),
+    }
 }
 
 /// The best of the cameras that can be used; why the others cannot is logged.

@@ -8,7 +8,7 @@ use ::v4l2::{
     loan::{self, Lend, Lender, SharedBuffers},
     queue::Clock as BufferClock,
 };
-use media::{Clock, FrameRate, MediaTime, convert::TooShort};
+use media::{Clock, Delays, FrameRate, MediaTime, convert::TooShort};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -47,6 +47,8 @@ pub struct Camera {
     clock: Arc<dyn Clock>,
     waker: Option<Waker>,
     count: Count,
+    /// From the driver's time to when a picture was ready here.
+    delays: Delays,
 }
 
 /// How its pictures are lent.
@@ -129,7 +131,18 @@ impl Camera {
             clock,
             waker,
             count: Count::default(),
+            delays: Delays::default(),
         })
+    }
+
+    /// Its node, as it was opened.
+    pub fn path(&self) -> &Path {
+        self.device.path()
+    }
+
+    /// Whether its pictures are in memory that it shares with an encoder.
+    pub fn is_lending(&self) -> bool {
+        self.lending.is_some()
     }
 
     /// Pictures that the driver counted and nobody got.
@@ -243,6 +256,7 @@ impl Camera {
         match self.pictures.take([data(0), data(1), data(2)], time) {
             Taken::Picture(captured) => {
                 self.count.given += 1;
+                self.delays.note(self.clock.now().saturating_since(time));
                 return Some(captured);
             }
             Taken::Nothing => {}
@@ -270,6 +284,7 @@ impl Camera {
             return None;
         }
         self.count.given += 1;
+        self.delays.note(self.clock.now().saturating_since(time));
         Some(Captured::Lent { time, loan: lender.lend(buffer.index, &used) })
     }
 }
@@ -348,6 +363,8 @@ impl Drop for Camera {
             lost,
             damaged,
             skipped,
+            median_delay = ?self.delays.median(),
+            longest_delay = ?self.delays.longest(),
             "camera off"
         );
     }
@@ -428,16 +445,4 @@ const STALL: Duration = Duration::from_secs(5);
 const LARGEST_GAP: u32 = 1 << 16;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_counted_and_a_count_that_begins_again_is_none() {
-        let mut count = Count::default();
-        for sequence in [7, 8, 11, 11, 12, 0, 1, u32::MAX, 1] {
-            count.note(sequence);
-        }
-        // 9 and 10; then, across the wrap, 0.
-        assert_eq!(count.lost, 3);
-    }
-}
+mod tests;

@@ -27,14 +27,14 @@ use zune_jpeg::{
 
 /// Decodes one picture after the other.
 #[derive(Default)]
-pub(super) struct Decoder {
+pub struct Decoder {
     /// The planes of the last picture, as they were sampled.
     planes: [Vec<u8>; 3],
 }
 
 /// Why a picture cannot be shown.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub enum Broken {
     /// It does not begin as a JPEG picture does.
     #[error("it is no JPEG picture")]
     NoPicture,
@@ -65,7 +65,12 @@ pub(super) enum Broken {
 
 impl Decoder {
     /// Decodes the picture at the beginning of `data` into `frame`.
-    pub(super) fn decode(&mut self, data: &[u8], frame: &mut Frame) -> Result<(), Broken> {
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, or of another size than the frame; what the frame holds then is not to
+    /// be shown.
+    pub fn decode(&mut self, data: &[u8], frame: &mut Frame) -> Result<(), Broken> {
         let layout = frame.layout();
         let picture = whole(data)?;
         let options = DecoderOptions::default()

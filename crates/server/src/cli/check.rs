@@ -115,6 +115,10 @@ fn describe(stream: &Stream) -> String {
             format!("H.264 from standard input{}", rate(*given))
         }
     };
+    let source = match &stream.encoder {
+        encode::Choice::Auto => source,
+        chosen => format!("{source}, encoded by {chosen}"),
+    };
     match &stream.users {
         Some(users) => format!("{source}; only for {}", users.join(", ")),
         None => source,

@@ -5,16 +5,17 @@ What to stream: [NAME=]KIND:ARG[?key=value&key=value]. May be given several time
 a NAME, which is the path of its URL. Without any, the first camera is served as `cam`, or the \
 test card where there is none.
 
-  v4l2:DEVICE           a camera                   size fps format bitrate gop controls
-  test:                 the moving test card       size fps bitrate gop
+  v4l2:DEVICE           a camera                   size fps format bitrate gop encoder controls
+  test:                 the moving test card       size fps bitrate gop encoder
   file:PATH             H.264 in Annex B or MP4    fps
-  stdin:yuv420p         raw pictures from a pipe   size (needed) fps bitrate gop
+  stdin:yuv420p         raw pictures from a pipe   size (needed) fps bitrate gop encoder
   stdin:h264            Annex B from a pipe        fps
 
   size     1280x720: even sides
   fps      30, 29.97 or 30000/1001
   bitrate  2M, 800k or 1500000 bits per second; without it, chosen by size and fps
   gop      from one keyframe to the next: 1s, 500ms or 30 (frames)
+  encoder  auto (the machine's own, else openh264), openh264, or the node of one: /dev/video11
   format   of a camera: h264 (not encoded again), nv12, i420, yuyv, uyvy, mjpeg; without it, what fits best
   controls of a camera: brightness=10,contrast=5, by the names of `v4l2-ctl --list-ctrls`
 

@@ -444,7 +444,7 @@ const LIMITS: &[&str] = &[
 ];
 const USER: &[&str] = &["name", "password"];
 const STREAM: &[&str] =
-    &["name", "source", "size", "fps", "format", "bitrate", "gop", "controls", "users"];
+    &["name", "source", "size", "fps", "format", "bitrate", "gop", "encoder", "controls", "users"];
 const COUNTS: RangeInclusive<u64> = 1..=1_000_000;
 const IDLE_TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// VLC sends its keep-alive two seconds before the time is over, and others do it less precisely.

@@ -51,6 +51,7 @@ struct GivenStream {
     name: Option<StreamName>,
     /// `None`: it could not be read, which is among the errors.
     source: Option<Source>,
+    encoder: encode::Choice,
     is_stdin: bool,
     users: Option<Vec<(String, Place)>>,
     /// Where the source is written.
@@ -190,8 +191,10 @@ impl Layer {
         }
         let place = draft.as_ref().map_or(place, |draft| draft.place.clone());
         let is_stdin = draft.as_ref().is_some_and(Draft::is_stdin);
+        let encoder =
+            draft.as_ref().map_or_else(Default::default, |draft| draft.encoder(&mut self.errors));
         let source = draft.and_then(|draft| draft.resolve(&mut self.errors));
-        self.streams.push(GivenStream { name, source, is_stdin, users, place });
+        self.streams.push(GivenStream { name, source, encoder, is_stdin, users, place });
     }
 
     /// The value, or its problem among the errors.
@@ -284,7 +287,8 @@ impl Layer {
         });
         let streams = self.streams.into_iter().filter_map(|stream| {
             let users = stream.users.map(|users| users.into_iter().map(|(name, _)| name).collect());
-            Some(Stream { name: stream.name?, source: stream.source?, users })
+            let GivenStream { name, source, encoder, .. } = stream;
+            Some(Stream { name: name?, source: source?, encoder, users })
         });
         let users: Vec<_> = users.collect();
         let streams: Vec<_> = streams.collect();

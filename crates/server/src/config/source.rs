@@ -88,7 +88,7 @@ impl Kind {
 
     const fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Test | Self::Yuv420p => &["size", "fps", "bitrate", "gop"],
+            Self::Test | Self::Yuv420p => &["size", "fps", "bitrate", "gop", "encoder"],
             Self::File | Self::H264 => &["fps"],
             Self::Camera => KEYS,
         }
@@ -153,13 +153,18 @@ impl Draft {
         matches!(self.kind, Kind::Yuv420p | Kind::H264)
     }
 
+    /// What is to encode its pictures.
+    pub(super) fn encoder(&self, errors: &mut Vec<Error>) -> encode::Choice {
+        self.read("encoder", errors, value::encoder).map(|(encoder, _)| encoder).unwrap_or_default()
+    }
+
     /// Reads the settings. `None` when there was something to put in `errors`.
     pub(super) fn resolve(self, errors: &mut Vec<Error>) -> Option<Source> {
         let before = errors.len();
         let source = match self.kind {
-            Kind::Test => self.encoder(Some(DEFAULT_SIZE), errors).map(Source::Test),
+            Kind::Test => self.encoded(Some(DEFAULT_SIZE), errors).map(Source::Test),
             Kind::Yuv420p => {
-                let encoder = self.encoder(None, errors);
+                let encoder = self.encoded(None, errors);
                 encoder.map(|encoder| Source::Stdin(Pipe::Yuv420p(encoder)))
             }
             Kind::H264 => Some(Source::Stdin(Pipe::H264 { rate: self.rate(RATES, errors) })),
@@ -231,7 +236,7 @@ impl Draft {
         gop
     }
 
-    fn encoder(&self, default: Option<I420Layout>, errors: &mut Vec<Error>) -> Option<Encoder> {
+    fn encoded(&self, default: Option<I420Layout>, errors: &mut Vec<Error>) -> Option<Encoder> {
         let given_size = self.read("size", errors, value::size);
         if let Some((size, place)) = &given_size
             && let Err(problem) = self.encodable(*size)
@@ -334,7 +339,7 @@ fn within(
 }
 
 /// Every key of a source.
-pub(super) const KEYS: &[&str] = &["size", "fps", "format", "bitrate", "gop", CONTROLS];
+pub(super) const KEYS: &[&str] = &["size", "fps", "format", "bitrate", "gop", "encoder", CONTROLS];
 /// The key whose values are several: each is a setting of its own.
 pub(super) const CONTROLS: &str = "controls";
 const DEFAULT_SIZE: I420Layout = I420Layout::new(1280, 720).unwrap();

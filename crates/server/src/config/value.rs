@@ -97,6 +97,15 @@ pub(super) fn picture_format(text: &str) -> Result<PictureFormat, Problem> {
     text.parse().map_err(|_| Problem::unknown_name(text, what, PICTURE_FORMATS))
 }
 
+/// Reads `auto`, `openh264`, or the node of an encoder, with or without `v4l2:` before it.
+pub(super) fn encoder(text: &str) -> Result<encode::Choice, Problem> {
+    if text.starts_with('/') {
+        return Ok(encode::Choice::V4l2(text.into()));
+    }
+    text.parse()
+        .map_err(|_| Problem::malformed(text, "an encoder", "auto, openh264 or /dev/video11"))
+}
+
 /// Reads `brightness=10`: a control of a camera, and its value.
 pub(super) fn control(text: &str) -> Result<(String, String), Problem> {
     match text.split_once('=') {

@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use media::{AccessUnit, Clock, FrameRate, MediaTime, h264::ParameterSets};
+use media::{AccessUnit, Clock, Delays, FrameRate, MediaTime, h264::ParameterSets};
 use rtp_packetizer::{
     PacketBatch, RtpClock, RtpTimestamp, Sequence, Ssrc,
     h264::{Config, ConfigError, Packetizer, Totals},
     rtcp::SenderInfo,
 };
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{
     keyframes::{KeyframeRequests, REUSE_WINDOW},
@@ -188,6 +188,7 @@ impl Mount {
             rate: None,
             bitrate: None,
             version: 0,
+            delays: Delays::default(),
         };
         Ok((mount, publisher))
     }
@@ -271,6 +272,8 @@ pub struct Publisher {
     rate: Option<FrameRate>,
     bitrate: Option<u32>,
     version: u64,
+    /// From when pictures were taken to when they were here for everyone.
+    delays: Delays,
 }
 
 impl Publisher {
@@ -311,6 +314,15 @@ impl Publisher {
             self.refresh_announcement();
         }
         let published = self.clock.now();
+        self.delays.note(published.saturating_since(unit.time()));
+        if self.delays.count().is_multiple_of(TOLD_EVERY) {
+            debug!(
+                mount = self.mount.name(),
+                median_delay = ?self.delays.median(),
+                longest_delay = ?self.delays.longest(),
+                "from when pictures were taken to when they could be sent"
+            );
+        }
         let end = {
             let mut shared = self.mount.lock();
             if batch.is_keyframe() {
@@ -345,6 +357,12 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
+        info!(
+            pictures = self.delays.count(),
+            median_delay = ?self.delays.median(),
+            longest_delay = ?self.delays.longest(),
+            "stream closed; delays are from when a picture was taken to when it could be sent"
+        );
         self.mount.stage.send_replace(Stage::Ended);
         // Viewers that wait for a picture look again.
         self.mount.end.send_modify(|_| {});
@@ -354,6 +372,8 @@ impl Drop for Publisher {
 /// Dynamic RTP payload type (RFC 3551 section 6): with one video track any of 96 to 127 will do,
 /// and 96 is what clients see most.
 pub const PAYLOAD_TYPE: u8 = 96;
+/// Pictures from one line of the log on delays to the next: ten seconds, as a rule.
+const TOLD_EVERY: u64 = 300;
 /// Between pictures of a source that does not know its rate.
 const ASSUMED_INTERVAL: Duration = Duration::from_millis(40);
 

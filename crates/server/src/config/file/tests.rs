@@ -118,7 +118,7 @@ fn controls_of_a_camera_are_a_table() {
         (
             "[[stream]]\nsource = \"test:\"\ncontrols.gain = 2",
             ":3: stream[0].controls.gain: controls does not go with test:, which is no camera; \
-             what does: size, fps, bitrate, gop",
+             what does: size, fps, bitrate, gop, encoder",
         ),
     ] {
         assert_eq!(bad(text), [expected], "{text}");
@@ -153,7 +153,7 @@ fn lines_and_keys_are_named() {
         (
             "[[stream]]\nsource = \"test:\"\nbitrat = 1",
             ":3: stream[0]: there is no key \"bitrat\" here (did you mean bitrate?); there is \
-             name, source, size, fps, format, bitrate, gop, controls, users",
+             name, source, size, fps, format, bitrate, gop, encoder, controls, users",
         ),
         (
             "[[stream]]\nsource = \"test:?fps=x\"",

@@ -116,6 +116,26 @@ fn cameras() {
 }
 
 #[test]
+fn encoders() {
+    let encoder = |text: &str| {
+        let mut errors = Vec::new();
+        let draft = Draft::parse(text, &Origin::Flag("--source"), &mut errors).unwrap();
+        let encoder = draft.encoder(&mut errors);
+        assert_eq!(errors, []);
+        encoder
+    };
+    for (text, expected) in [
+        ("test:", encode::Choice::Auto),
+        ("test:?encoder=auto", encode::Choice::Auto),
+        ("v4l2:?encoder=openh264", encode::Choice::Openh264),
+        ("v4l2:?encoder=/dev/video11", encode::Choice::V4l2("/dev/video11".into())),
+        ("stdin:yuv420p?encoder=v4l2:/dev/video11", encode::Choice::V4l2("/dev/video11".into())),
+    ] {
+        assert_eq!(encoder(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_column() {
     for (text, expected) in [
         (
@@ -125,12 +145,12 @@ fn what_is_wrong_is_said_with_its_column() {
         (
             "test:?bitrat=2M",
             "column 7: there is no key \"bitrat\" here (did you mean bitrate?); there is size, \
-             fps, bitrate, gop",
+             fps, bitrate, gop, encoder",
         ),
         (
             "Küche=test:?framerate=30",
             "column 13: there is no key \"framerate\" here (did you mean fps?); there is size, \
-             fps, bitrate, gop",
+             fps, bitrate, gop, encoder",
         ),
         ("test:?size", "column 7: size: the value is missing: write key=value"),
         (
@@ -198,6 +218,15 @@ fn what_is_wrong_is_said_with_its_column() {
              camera; there is h264, nv12, i420, yuyv, uyvy, mjpeg",
         ),
         (
+            "v4l2:?encoder=nvenc",
+            "column 15: encoder: \"nvenc\" is not an encoder (write auto, openh264 or /dev/video11)",
+        ),
+        (
+            "stdin:h264?encoder=auto",
+            "column 20: encoder: encoder does not go with stdin:h264, which is H.264 already and \
+             is not encoded again; what does: fps",
+        ),
+        (
             "v4l2:?controls=gain=1,hue",
             "column 23: controls: \"hue\" is not a control and its value (write \
              controls=brightness=10,contrast=5)",
@@ -214,7 +243,7 @@ fn what_is_wrong_is_said_with_its_column() {
         (
             "test:?format=yuyv",
             "column 14: format: format does not go with test:, which is no camera; what does: \
-             size, fps, bitrate, gop",
+             size, fps, bitrate, gop, encoder",
         ),
         (
             "stdin:",
