@@ -246,7 +246,8 @@ fn a_driver_that_fails_is_an_error_and_all_is_given_back() {
     {
         let (kernel, given) = yuyv();
         given.fail(name, Errors { after: 0, times: 1, error: Errno::NOSPC });
-        let error = start(&kernel, Config::default()).map(drop).unwrap_err();
+        let started = start(&kernel, Config::default());
+        let error = started.and_then(|mut camera| camera.next()).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
         assert_clean(&kernel);
     }
