@@ -113,7 +113,7 @@ class Watch:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         # What it waits for may never come.
-        self.timer = threading.Timer(LONGEST_WATCH, self.process.kill)
+        self.timer = threading.Timer(LONGEST, self.process.kill)
         self.timer.start()
         return self.pictures()
 
@@ -183,7 +183,7 @@ class Device:
             width, height = size
             run(
                 "v4l2-ctl", "-d", self.node, "-v",
-                f"width={width},height={height},pixelformat=YU12", "--set-parm=10",
+                f"width={width},height={height},pixelformat=YU12", "--set-parm=5",
                 "--stream-mmap", "--stream-count=1", f"--stream-to={file.name}",
             )  # fmt: skip
             return split_pictures(Path(file.name).read_bytes(), size)[0]
@@ -260,7 +260,7 @@ def run(*command, status=0):
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=100,
+        timeout=LONGEST,
     )
     if status is not None and done.returncode != status:
         raise AssertionError(f"{' '.join(done.args)}\nended with {done.returncode}:\n{done.stdout}")
@@ -270,4 +270,4 @@ def run(*command, status=0):
 # Levels out of 255. Bars of the wrong colours, swapped chromas or shifted rows are 10 and more off.
 SAME = 4.0
 # A dead end is seen as one, also on a slow machine.
-LONGEST_WATCH = 100
+LONGEST = 200
