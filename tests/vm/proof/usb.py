@@ -109,27 +109,27 @@ def one_of_clip(settings, source, size, clip):
 
 
 def unplugged(settings):
-    """a camera that is pulled out while it is served is said to be gone, and other streams go on;
-    plugged in elsewhere it is served under the name it had
+    """a camera that is pulled out while it is served and plugged in elsewhere is served again, by
+    the name it had, while other streams go on
     """
     source = f"usb=v4l2:{NAME}?format=h264&size=640x480&fps=30"
     card = "card=test:?size=320x240&fps=5"
-    with camera(settings) as usb:
+    with camera(settings) as usb, Lenscast(settings.lenscast, source, card) as server:
         first = usb.node
-        with Lenscast(settings.lenscast, source, card) as server:
-            server.probe("usb", "tcp")
-            usb.command("unplug")
-            usb.wait("unplugged")
-            wait_until(
-                lambda: "the device is gone" in server.log(), lambda: "nobody says that it is gone"
-            )
-            server.probe("card", "tcp")
-            usb.command("plug 3")
-            second = usb.wait("ready")["node"]
-            server.probe("card", "tcp")
-            server.stop()
-        with Lenscast(settings.lenscast, source) as server:
-            server.probe("usb", "tcp")
+        server.probe("usb", "tcp")
+        usb.command("unplug")
+        usb.wait("unplugged")
+        wait_until(
+            lambda: "the camera is lost" in server.log(), lambda: "nobody says that it is lost"
+        )
+        server.probe("card", "tcp")
+        usb.command("plug 3")
+        second = usb.wait("ready")["node"]
+        wait_until(
+            lambda: "the camera is back" in server.log(), lambda: "nobody says that it is back", 90
+        )
+        server.probe("usb", "udp")
+        server.stop()
     return f"it was {first}, then {second}"
 
 
