@@ -12,17 +12,12 @@
 //! A picture and what is made of it are paired by the timestamp, which drivers copy from the one
 //! buffer to the other. It holds a counter; the real time is kept beside it.
 
-use std::{
-    os::fd::AsFd,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Instant};
 
-use media::{AccessUnit, Frame, MediaTime};
-use tracing::{debug, info, warn};
+use media::{Frame, MediaTime};
+use tracing::{debug, info};
 use v4l2::{
-    Content, Control, Dequeued, Device, Event, Format, Interest, Next, Queue, Trouble, Value,
-    Waker,
+    Content, Control, Device, Format, Next, Queue, Trouble, Value, Waker,
     loan::{Lend, Loan},
     uapi,
 };
@@ -31,13 +26,14 @@ use self::{
     pending::Pending,
     settings::{Controls, Settings},
     sharing::Way,
-    units::{Coded, Units},
+    units::Units,
 };
 use crate::{Config, Encoder, Error, Picture, Received};
 
 mod find;
 mod layout;
 mod pending;
+mod receiving;
 mod settings;
 mod sharing;
 mod units;
@@ -167,19 +163,6 @@ impl V4l2M2m {
         self.way.sharing()
     }
 
-    /// Gives all coded buffers that are here to the driver. One that it does not take is tried
-    /// again the next time: a Raspberry Pi's refuses some under load.
-    fn queue_coded(&mut self) -> Result<(), Error> {
-        while let Some(index) = self.coded.free() {
-            if let Err(error) = self.coded.enqueue(index, Content::default()) {
-                self.refused(error)?;
-                break;
-            }
-            self.refusals = 0;
-        }
-        Ok(())
-    }
-
     /// Takes back the buffers whose pictures the driver has read.
     fn reclaim(&mut self) -> Result<(), Error> {
         while let Next::Buffer(buffer) = self.raw.dequeue()? {
@@ -190,127 +173,6 @@ impl V4l2M2m {
             }
         }
         Ok(())
-    }
-
-    /// The next access unit that is there.
-    fn collect(&mut self) -> Result<Option<AccessUnit>, Error> {
-        while self.drain != Drain::Done {
-            self.queue_coded()?;
-            match self.coded.dequeue()? {
-                Next::Buffer(buffer) => {
-                    let unit = self.take(&buffer);
-                    if buffer.is_last && self.drain != Drain::No {
-                        self.finish();
-                    }
-                    if unit.is_some() {
-                        self.progress = Instant::now();
-                        return Ok(unit);
-                    }
-                }
-                Next::NotYet if self.drain == Drain::Ready => self.finish(),
-                Next::NotYet => break,
-                Next::Drained if self.drain == Drain::No => {
-                    return Err(self.failed("the driver ended the stream"));
-                }
-                Next::Drained => self.finish(),
-            }
-        }
-        Ok(None)
-    }
-
-    /// What a coded buffer holds for whoever receives.
-    fn take(&mut self, buffer: &Dequeued) -> Option<AccessUnit> {
-        let known = self.pending.find(buffer.timestamp);
-        if buffer.is_damaged {
-            warn!(encoder = self.name, "a coded picture is damaged: going on with a keyframe");
-            self.pending.remove(buffer.timestamp);
-            self.lose();
-            return None;
-        }
-        let data = self.coded.data(buffer, 0).unwrap_or_default();
-        match (self.units.take(data, known.unwrap_or_default()), known) {
-            (Coded::Headers, _) => None,
-            (Coded::Nothing, None) => None,
-            // At the end of a stream an empty buffer stands for nothing, whatever its stamp.
-            (Coded::Nothing, Some(_)) if buffer.is_last => None,
-            (Coded::Nothing, Some(_)) => {
-                debug!(encoder = self.name, "the encoder left a picture out");
-                self.pending.remove(buffer.timestamp);
-                None
-            }
-            (Coded::Picture(unit), None) => {
-                let stamp = buffer.timestamp;
-                warn!(encoder = self.name, ?stamp, ?unit, "nobody has asked for this picture");
-                self.lose();
-                None
-            }
-            (Coded::Picture(unit), Some(_)) => {
-                let dropped = self.pending.remove(buffer.timestamp);
-                if dropped > 0 {
-                    debug!(encoder = self.name, dropped, "the encoder has dropped pictures");
-                }
-                self.is_broken &= !unit.is_keyframe();
-                (!self.is_broken).then_some(unit)
-            }
-        }
-    }
-
-    /// What follows refers to a picture that nobody gets.
-    fn lose(&mut self) {
-        self.is_broken = true;
-        self.keyframe_wanted = true;
-    }
-
-    fn finish(&mut self) {
-        self.drain = Drain::Done;
-        if self.pending.len() > 0 {
-            debug!(encoder = self.name, pictures = self.pending.len(), "never encoded");
-        }
-        self.pending.clear();
-    }
-
-    /// Sleeps until there may be something to do; whether it was the waker.
-    fn wait(&mut self, waker: Option<&Waker>) -> Result<bool, Error> {
-        // Pictures that were read and left out are no sign of a stall, unless they are many.
-        let is_due =
-            self.raw.queued() > 0 || self.pending.len() > MOST_LEFT_OUT || self.drain != Drain::No;
-        let longest = stall_limit(&self.config);
-        let timeout =
-            if is_due { longest.saturating_sub(self.progress.elapsed()) } else { FOREVER };
-        let interest = Interest {
-            readable: true,
-            writable: self.raw.queued() > 0,
-            event: self.drain == Drain::Asked,
-        };
-        let ready = self.device.wait(interest, waker.map(AsFd::as_fd), timeout)?;
-        if ready.event {
-            while let Some(event) = self.device.event()? {
-                if event == Event::EndOfStream && self.drain == Drain::Asked {
-                    self.drain = Drain::Ready;
-                }
-            }
-        }
-        if ready.readable || ready.writable || ready.event || ready.woken {
-            return Ok(ready.woken);
-        }
-        if ready.error || ready.gone {
-            // What it says of it is said by asking for a buffer.
-            self.coded.dequeue()?;
-            return Err(self.failed("the driver gave the stream up"));
-        }
-        // Nothing at all: the time is over.
-        if is_due {
-            if self.drain != Drain::No {
-                self.finish();
-                return Ok(false);
-            }
-            return Err(Error::Stalled {
-                encoder: self.name.clone(),
-                seconds: longest.as_secs_f64(),
-                pictures: self.in_flight(),
-            });
-        }
-        Ok(false)
     }
 
     /// Writes a picture into a buffer and gives it to the driver; whether it took it.
@@ -490,11 +352,6 @@ impl Drop for V4l2M2m {
     }
 }
 
-/// No driver that works takes as long for a picture.
-fn stall_limit(config: &Config) -> Duration {
-    SHORTEST_STALL.max(config.rate.interval() * STALL_INTERVALS)
-}
-
 /// One that is worked on and one that waits: with more, pictures would only grow old.
 const MOST_IN_FLIGHT: usize = 2;
 /// One more than may be in flight, since drivers give the last one back when they begin the next.
@@ -503,8 +360,3 @@ const RAW_BUFFERS: u32 = 3;
 const CODED_BUFFERS: u32 = 4;
 /// Buffers refused one after the other, before it is taken for an end.
 const MOST_REFUSALS: u32 = 30;
-const MOST_LEFT_OUT: usize = 8;
-const STALL_INTERVALS: u32 = 30;
-const SHORTEST_STALL: Duration = Duration::from_secs(5);
-/// Until something is there.
-const FOREVER: Duration = Duration::from_secs(3600);
