@@ -11,7 +11,7 @@ pub struct Content<'a> {
     pub used: &'a [u32],
     /// What an encoder copies to the buffer it makes of this one; whole microseconds.
     pub timestamp: Duration,
-    /// For [`Memory::Shared`]: the memory of each plane, and its length in bytes.
+    /// For [`crate::Memory::Shared`]: the memory of each plane, and its length in bytes.
     pub shared: &'a [(BorrowedFd<'a>, u32)],
 }
 
