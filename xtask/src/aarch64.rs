@@ -40,8 +40,8 @@ pub(crate) fn run_stage(workspace: &Workspace, full: bool) -> anyhow::Result<Str
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Err(Skip::because("it is built and emulated on Linux on x86_64 only"));
     }
-    layouts(workspace)?;
     let toolchain = Toolchain::ready(workspace)?;
+    layouts(workspace)?;
     let build = Build { workspace, toolchain, target: workspace.target.join("aarch64/build") };
     run(&mut build.cargo("build --locked --bins"))?;
     let mut tests = build.cargo("nextest run --locked --profile emulated");

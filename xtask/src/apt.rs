@@ -3,7 +3,11 @@
 //! The machine's package sources stay as they are, nothing is written outside that directory, and no
 //! rights are needed.
 
-use std::{fs, path::{Path, PathBuf}, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Context;
 
