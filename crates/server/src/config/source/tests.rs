@@ -10,7 +10,10 @@ fn parse(text: &str) -> (Option<Source>, Option<String>, Vec<String>) {
     let mut errors = Vec::new();
     let draft = Draft::parse(text, &Origin::Flag("--source"), &mut errors);
     let name = draft.as_ref().and_then(|draft| Some(draft.name.clone()?.0));
-    let source = draft.and_then(|draft| draft.resolve(&mut errors));
+    let source = draft.and_then(|draft| {
+        draft.encoder(&mut errors);
+        draft.resolve(&mut errors)
+    });
     (source, name, errors.iter().map(ToString::to_string).collect())
 }
 
