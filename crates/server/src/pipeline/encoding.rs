@@ -39,7 +39,9 @@ pub(super) fn run(
                 Err(Closed) => break,
             }
         }
-        if let Received::Unit(unit) = encoder.receive(Some(slot.waker()))? {
+        // Without room a new picture is nothing to wake up for; the old one's end is.
+        let waker = encoder.has_room().then(|| slot.waker());
+        if let Received::Unit(unit) = encoder.receive(waker)? {
             forced.received(unit.is_keyframe());
             publisher.publish(&unit);
         }
@@ -81,7 +83,75 @@ impl Forced {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use encode::Picture;
+    use media::{AccessUnit, FramePool, I420Layout, MediaTime};
+    use v4l2::Waker;
+
     use super::*;
+    use crate::live::mount::{Start, tests::Stream};
+
+    /// Has room for one picture, and is woken for nothing while it has it.
+    #[derive(Default)]
+    struct Narrow {
+        pictures: VecDeque<MediaTime>,
+        was_woken: bool,
+    }
+
+    impl Encoder for Narrow {
+        fn name(&self) -> &str {
+            "narrow"
+        }
+
+        fn has_room(&self) -> bool {
+            self.pictures.is_empty()
+        }
+
+        fn submit(&mut self, picture: Picture) -> Result<(), encode::Error> {
+            let Picture::Raw(frame) = picture else { panic!("{picture:?}") };
+            self.pictures.push_back(frame.time());
+            Ok(())
+        }
+
+        fn receive(&mut self, waker: Option<&Waker>) -> Result<Received, encode::Error> {
+            // As a device in use would: it is not done, and so sees who else wants something.
+            self.was_woken |= !self.has_room() && waker.is_some();
+            Ok(match self.pictures.pop_front() {
+                Some(time) => {
+                    Received::Unit(AccessUnit::from_annexb(vec![0, 0, 1, 0x65, 0x88].into(), time))
+                }
+                None => Received::Idle,
+            })
+        }
+
+        fn in_flight(&self) -> usize {
+            self.pictures.len()
+        }
+
+        fn force_keyframe(&mut self) {}
+
+        fn set_bitrate(&mut self, _: u32) -> Result<(), encode::Error> {
+            Ok(())
+        }
+
+        fn drain(&mut self) -> Result<(), encode::Error> {
+            Ok(())
+        }
+    }
+
+    /// A waker that nobody resets would keep the thread from sleeping while the encoder is full.
+    #[tokio::test]
+    async fn a_full_encoder_is_not_woken_by_pictures() {
+        let mut stream = Stream::new(Start::OnDemand);
+        let slot = Slot::new().unwrap();
+        let mut pool = FramePool::new(I420Layout::new(2, 2).unwrap(), 1);
+        slot.put(pool.take(stream.clock.now()).unwrap().into()).unwrap();
+        slot.close();
+        let mut encoder = Narrow::default();
+        run(&slot, &mut encoder, &mut stream.publisher, &*stream.clock).unwrap();
+        assert!(!encoder.was_woken);
+    }
 
     #[test]
     fn a_forced_keyframe_is_awaited_while_it_may_come() {
