@@ -74,7 +74,7 @@ enum Drain {
     No,
     /// It was told to finish.
     Asked,
-    /// It says that all is ready to be taken.
+    /// It says that all is ready to be taken, or will be in a moment.
     Ready,
     /// All was taken.
     Done,

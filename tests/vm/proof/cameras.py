@@ -41,7 +41,7 @@ def devices(settings):
         if one["type"] == "integer"
     }
     listed = run_v4l2_ctl(camera, "--list-ctrls")
-    line = r"^\s+(\w+) 0x\w+ \(int\)\s*: min=(\S+) max=(\S+) step=(\S+) default=(\S+)"
+    line = r"^\s+(\w+) 0x\w+ \(int(?:64)?\)\s*: min=(\S+) max=(\S+) step=(\S+) default=(\S+)"
     wanted = {name: tuple(map(int, rest)) for name, *rest in re.findall(line, listed, re.M)}
     assert wanted, listed
     expect(found, wanted, "integer controls")

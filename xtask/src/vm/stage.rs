@@ -185,6 +185,11 @@ const BOOTS: &[Boot] = &[
                 only_in_full: false,
             },
             Part {
+                name: "what camera and encoder share",
+                command: "tests/vm/proof/sharing.sh TESTS:encode::sharing",
+                only_in_full: false,
+            },
+            Part {
                 name: "the test encoder",
                 command: "python3 tests/vm/self_test.py --brief",
                 only_in_full: false,

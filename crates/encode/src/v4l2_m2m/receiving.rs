@@ -41,7 +41,9 @@ impl V4l2M2m {
                         return Ok(unit);
                     }
                 }
-                Next::NotYet if self.drain == Drain::Ready => self.finish(),
+                Next::NotYet if self.drain == Drain::Ready && self.pending.len() == 0 => {
+                    self.finish();
+                }
                 Next::NotYet => break,
                 Next::Drained if self.drain == Drain::No => {
                     return Err(self.failed("the driver ended the stream"));
@@ -108,7 +110,10 @@ impl V4l2M2m {
         // Pictures that were read and left out are no sign of a stall, unless they are many.
         let is_due =
             self.raw.queued() > 0 || self.pending.len() > MOST_LEFT_OUT || self.drain != Drain::No;
-        let longest = stall_limit(&self.config);
+        let longest = match self.drain {
+            Drain::Ready => LAST_PICTURE,
+            _ => stall_limit(&self.config),
+        };
         let timeout =
             if is_due { longest.saturating_sub(self.progress.elapsed()) } else { FOREVER };
         let interest = Interest {
@@ -121,6 +126,7 @@ impl V4l2M2m {
             while let Some(event) = self.device.event()? {
                 if event == Event::EndOfStream && self.drain == Drain::Asked {
                     self.drain = Drain::Ready;
+                    self.progress = Instant::now();
                 }
             }
         }
@@ -157,5 +163,7 @@ fn stall_limit(config: &Config) -> Duration {
 const MOST_LEFT_OUT: usize = 8;
 const STALL_INTERVALS: u32 = 30;
 const SHORTEST_STALL: Duration = Duration::from_secs(5);
+/// Drivers tell the end of the stream just before they give the last picture back.
+const LAST_PICTURE: Duration = Duration::from_millis(250);
 /// Until something is there.
 const FOREVER: Duration = Duration::from_secs(3600);
