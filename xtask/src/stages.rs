@@ -57,22 +57,34 @@ pub(crate) struct Stage {
     pub(crate) name: Name,
     /// What it does.
     pub(crate) run: fn(&Workspace, bool) -> anyhow::Result<String>,
+    /// Whether it is left out unless everything is asked for, or it by name.
+    pub(crate) only_in_full: bool,
+}
+
+impl Stage {
+    const fn always(name: Name, run: fn(&Workspace, bool) -> anyhow::Result<String>) -> Self {
+        Self { name, run, only_in_full: false }
+    }
+
+    const fn in_full(name: Name, run: fn(&Workspace, bool) -> anyhow::Result<String>) -> Self {
+        Self { name, run, only_in_full: true }
+    }
 }
 
 /// In the order in which they run: the quick ones first, then those that wait for a build.
 pub(crate) const ALL: &[Stage] = &[
-    Stage { name: Name::Fmt, run: fmt },
-    Stage { name: Name::Layers, run: |workspace, _| layers::check(workspace) },
-    Stage { name: Name::Clippy, run: clippy },
-    Stage { name: Name::Build, run: build },
-    Stage { name: Name::Units, run: units },
-    Stage { name: Name::Docs, run: docs },
-    Stage { name: Name::Interop, run: interop },
-    Stage { name: Name::Readme, run: readme },
-    Stage { name: Name::Soak, run: soak },
-    Stage { name: Name::Static, run: static_binary },
-    Stage { name: Name::Aarch64, run: aarch64::run_stage },
-    Stage { name: Name::Vm, run: vm::run_stage },
+    Stage::always(Name::Fmt, fmt),
+    Stage::always(Name::Layers, |workspace, _| layers::check(workspace)),
+    Stage::always(Name::Clippy, clippy),
+    Stage::always(Name::Build, build),
+    Stage::always(Name::Units, units),
+    Stage::always(Name::Docs, docs),
+    Stage::always(Name::Interop, interop),
+    Stage::always(Name::Readme, readme),
+    Stage::always(Name::Soak, soak),
+    Stage::always(Name::Static, static_binary),
+    Stage::in_full(Name::Aarch64, aarch64::run_stage),
+    Stage::always(Name::Vm, vm::run_stage),
 ];
 
 impl Name {

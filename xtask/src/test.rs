@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Install what is missing: packages by apt-get, cargo-nextest by cargo, the rest into target/
     #[arg(long)]
     install: bool,
-    /// Take the long form of what has one: more viewers' minutes, more random cases
+    /// Take the long form of what has one, and the stages that take long
     #[arg(long)]
     full: bool,
     /// Run this stage alone; may be given several times
@@ -36,7 +36,10 @@ pub(crate) struct Arguments {
 /// without it.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let chosen = |stage: &&Stage| arguments.only.is_empty() || arguments.only.contains(&stage.name);
+    let chosen = |stage: &&Stage| match &arguments.only[..] {
+        [] => arguments.full || !stage.only_in_full,
+        named => named.contains(&stage.name),
+    };
     let chosen: Vec<&Stage> = stages::ALL.iter().filter(chosen).collect();
     let names: Vec<Name> = chosen.iter().map(|stage| stage.name).collect();
     let mut table = Table::default();

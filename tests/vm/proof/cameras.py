@@ -41,7 +41,11 @@ def devices(settings):
         if one["type"] == "integer"
     }
     listed = run_v4l2_ctl(camera, "--list-ctrls")
-    line = r"^\s+(\w+) 0x\w+ \(int(?:64)?\)\s*: min=(\S+) max=(\S+) step=(\S+) default=(\S+)"
+    # Arrays have dimensions, and are no integers.
+    line = (
+        r"^\s+(\w+) 0x\w+ \(int(?:64)?\)\s*: min=(\S+) max=(\S+) step=(\S+) default=(\S+)"
+        r"(?!.* dims=)"
+    )
     wanted = {name: tuple(map(int, rest)) for name, *rest in re.findall(line, listed, re.M)}
     assert wanted, listed
     expect(found, wanted, "integer controls")
