@@ -26,12 +26,16 @@ use capture::{
     },
 };
 use encode::{
-    Config, Encoder, Picture, Received,
+    Config,
     v4l2_m2m::{Sharing, V4l2M2m},
 };
 use media::{AccessUnit, Clock, Frame, FrameRate, I420Layout, MediaTime, WallTime};
 use openh264::{decoder::Decoder, formats::YUVSource};
 use v4l2::{Size, loan::Lend};
+
+use self::support::stream;
+
+mod support;
 
 #[test]
 #[ignore = "needs a V4L2 camera and encoder"]
@@ -45,7 +49,7 @@ fn shared_pictures_are_the_same_as_copied_ones() {
         let expected =
             if parameter("contiguous") == 1 { Sharing::Exported } else { Sharing::Imported };
         assert_eq!(encoder.sharing(), expected, "{format:?}");
-        let units = encode(&mut camera, &mut encoder, 12);
+        let units = stream(&mut camera, &mut encoder, 12);
         assert!(units.windows(2).all(|pair| pair[0].time() < pair[1].time()));
         for unit in &units {
             assert_same(&reference, unit, &format!("{format:?}"));
@@ -70,7 +74,7 @@ fn what_lies_differently_is_copied() {
         let mut camera = camera(size, format);
         let mut encoder = encoder(&mut camera, size);
         assert_eq!(encoder.sharing(), sharing, "{format:?}");
-        for unit in &encode(&mut camera, &mut encoder, 4) {
+        for unit in &stream(&mut camera, &mut encoder, 4) {
             assert_same(&reference, unit, &format!("{format:?}"));
         }
     }
@@ -83,14 +87,14 @@ fn a_camera_that_shares_can_go_back_to_copies() {
     let size = Size { width: 640, height: 480 };
     let mut camera = camera(size, PictureFormat::Nv12);
     let mut encoder = encoder(&mut camera, size);
-    encode(&mut camera, &mut encoder, 3);
+    stream(&mut camera, &mut encoder, 3);
     drop(encoder);
     camera.copy().unwrap();
     assert_eq!(still(&mut camera).layout(), layout(size));
     // And to sharing, with the same as with another encoder.
     let mut encoder = self::encoder(&mut camera, size);
     assert_ne!(encoder.sharing(), Sharing::Copied);
-    assert_eq!(encode(&mut camera, &mut encoder, 3).len(), 3);
+    assert_eq!(stream(&mut camera, &mut encoder, 3).len(), 3);
 }
 
 /// Pictures that nobody returns must not starve the camera, nor the other way round.
@@ -106,7 +110,7 @@ fn a_camera_keeps_buffers_for_itself() {
         kept.push(camera.next().unwrap().expect("a picture"));
     }
     drop(kept);
-    assert_eq!(encode(&mut camera, &mut encoder, 8).len(), 8);
+    assert_eq!(stream(&mut camera, &mut encoder, 8).len(), 8);
 }
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -153,24 +157,6 @@ fn still(camera: &mut Camera) -> Frame {
         Some(Captured::Raw(frame)) => frame,
         other => panic!("{other:?}"),
     }
-}
-
-fn encode(camera: &mut Camera, encoder: &mut V4l2M2m, count: usize) -> Vec<AccessUnit> {
-    let mut units = Vec::new();
-    while units.len() < count {
-        let picture = match camera.next().unwrap() {
-            Some(Captured::Lent { time, loan }) => Picture::Lent { time, loan },
-            Some(Captured::Raw(frame)) => frame.into(),
-            other => panic!("{other:?}"),
-        };
-        encoder.submit(picture).unwrap();
-        while encoder.in_flight() > 0 {
-            if let Received::Unit(unit) = encoder.receive(None).unwrap() {
-                units.push(unit);
-            }
-        }
-    }
-    units
 }
 
 fn assert_same(reference: &Frame, unit: &AccessUnit, what: &str) {

@@ -7,7 +7,7 @@ use encode::{
     v4l2_m2m::{Sharing, V4l2M2m},
 };
 use media::{
-    AccessUnit, Clock, FramePool, MediaTime, WallTime,
+    Clock, FramePool, MediaTime, WallTime,
     h264::{NalType, ParameterSets},
 };
 use v4l2::{
@@ -19,7 +19,7 @@ use v4l2::{
     loan::Lend,
 };
 
-use self::support::{config, encode, exact, keyframes, numbers, picture, time, times};
+use self::support::{config, encode, exact, keyframes, numbers, picture, stream, time, times};
 
 mod support;
 
@@ -392,25 +392,6 @@ fn semi_planar(number: u32) -> Vec<u8> {
     let [luma, blue, red] = frame.planes();
     let chroma = blue.iter().zip(red).flat_map(|(blue, red)| [*blue, *red]);
     luma.iter().copied().chain(chroma).collect()
-}
-
-/// Pictures of a camera, each encoded before the next is taken.
-fn stream(camera: &mut Camera, encoder: &mut V4l2M2m, count: usize) -> Vec<AccessUnit> {
-    let mut units = Vec::new();
-    while units.len() < count {
-        let picture = match camera.next().unwrap() {
-            Some(Captured::Lent { time, loan }) => Picture::Lent { time, loan },
-            Some(Captured::Raw(frame)) => frame.into(),
-            other => panic!("{other:?}"),
-        };
-        encoder.submit(picture).unwrap();
-        while encoder.in_flight() > 0 {
-            if let Received::Unit(unit) = encoder.receive(None).unwrap() {
-                units.push(unit);
-            }
-        }
-    }
-    units
 }
 
 /// How many access units came before an error, and that.

@@ -12,6 +12,9 @@ import time
 import traceback
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
+from claims import LONGEST, expect, run, wait_until  # noqa: E402
+
 
 class Lenscast:
     """The program, serving. Its log is shown when a claim does not hold."""
@@ -240,34 +243,5 @@ def split_pictures(data, size):
     return [Picture(data[at : at + length], size) for at in range(0, len(data), length)]
 
 
-def expect(found, wanted, what):
-    assert found == wanted, f"{what}: {found} and not {wanted}"
-
-
-def wait_until(holds, otherwise, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, otherwise()
-        time.sleep(0.05)
-
-
-def run(*command, status=0):
-    """What a command printed; its exit status must be `status` unless that is None."""
-    done = subprocess.run(
-        list(map(str, command)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=LONGEST,
-    )
-    if status is not None and done.returncode != status:
-        raise AssertionError(f"{' '.join(done.args)}\nended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
-
-
 # Levels out of 255. Bars of the wrong colours, swapped chromas or shifted rows are 10 and more off.
 SAME = 4.0
-# A dead end is seen as one, also on a slow machine.
-LONGEST = 200

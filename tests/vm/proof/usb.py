@@ -17,9 +17,10 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from serving import SAME, Lenscast, expect, prove, run, split_pictures, wait_until
+from serving import SAME, Lenscast, prove, split_pictures
 
-sys.path.append(str(Path(__file__).parents[1] / "usb-camera"))
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "usb-camera")]
+from claims import expect, run, wait_until  # noqa: E402
 from rig import CLIPS, EmulatedCamera  # noqa: E402
 
 # As udev would name it, which is not there: the program says it by itself.

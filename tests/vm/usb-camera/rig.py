@@ -10,6 +10,9 @@ from pathlib import Path
 
 from content import H264, MJPEG, YUYV
 
+sys.path.append(str(Path(__file__).parents[1]))
+from claims import run  # noqa: E402
+
 HERE = Path(__file__).parent
 
 
@@ -181,33 +184,6 @@ def pictures(camera, stream):
     path = camera.scratch / "pictures.h264"
     path.write_bytes(stream)
     return run("ffmpeg", "-loglevel", "error", "-i", path, "-f", "framemd5", "-", status=0)
-
-
-def expect(found, wanted):
-    assert found == wanted, f"found {found}, wanted {wanted}"
-
-
-def wait_until(holds, otherwise, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
-
-
-def run(*command, status=0):
-    """What a command printed; its exit status must be `status` unless that is None."""
-    done = subprocess.run(
-        list(map(str, command)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=180,
-    )
-    if status is not None and done.returncode != status:
-        raise subprocess.CalledProcessError(done.returncode, done.args, done.stdout)
-    return done.stdout
 
 
 # Format: (size, rates, where make_media.sh put it).

@@ -2,7 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
-use encode::{Config, Encoder, Received};
+use capture::{Captured, Source, v4l2::Camera};
+use encode::{Config, Encoder, Picture, Received, v4l2_m2m::V4l2M2m};
 use media::{AccessUnit, Frame, FramePool, FrameRate, I420Layout, MediaTime};
 use openh264::{decoder::Decoder, formats::YUVSource};
 
@@ -44,6 +45,25 @@ pub(crate) fn picture(pool: &mut FramePool, number: u32) -> Frame {
         *byte = state as u8;
     }
     frame
+}
+
+/// Pictures of a camera, each encoded before the next is taken.
+pub(crate) fn stream(camera: &mut Camera, encoder: &mut V4l2M2m, count: usize) -> Vec<AccessUnit> {
+    let mut units = Vec::new();
+    while units.len() < count {
+        let picture = match camera.next().unwrap() {
+            Some(Captured::Lent { time, loan }) => Picture::Lent { time, loan },
+            Some(Captured::Raw(frame)) => frame.into(),
+            other => panic!("{other:?}"),
+        };
+        encoder.submit(picture).unwrap();
+        while encoder.in_flight() > 0 {
+            if let Received::Unit(unit) = encoder.receive(None).unwrap() {
+                units.push(unit);
+            }
+        }
+    }
+    units
 }
 
 /// Encodes pictures, all that the encoder takes at a time, and waits for all of them.

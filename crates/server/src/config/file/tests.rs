@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{self, Access, Config, Source};
+use crate::config::{self, Access, Config, Source, source};
 use capture::v4l2::name::Name;
 
 fn parse(text: &str) -> Result<Config, String> {

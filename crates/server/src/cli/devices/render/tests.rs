@@ -1,3 +1,5 @@
+use capture::v4l2::name::Node;
+
 use super::*;
 use crate::cli::devices::listing::{Choice, Entry};
 
@@ -23,17 +25,10 @@ fn control(name: &str, kind: &'static str) -> Control {
 fn device(node: &str) -> Device {
     let text = |text: &str| Some(text.to_owned());
     Device {
-        node: node.into(),
-        names: Vec::new(),
         driver: text("uvcvideo"),
         card: text("HD Webcam"),
         bus: text("usb-1"),
-        reason: None,
-        would_give: None,
-        is_default: false,
-        encodes_from: None,
-        formats: Vec::new(),
-        controls: Vec::new(),
+        ..Device::unknown(Node { path: node.into(), names: Vec::new() })
     }
 }
 
