@@ -120,9 +120,39 @@ impl Finished {
     #[track_caller]
     pub(crate) fn succeeded(self) -> Self {
         let Self { name, status, stderr, .. } = &self;
-        assert!(status.success(), "{name} failed with {status}:\n{stderr}");
+        let is_fine = status.success() || has_only_given_up_its_pause(stderr);
+        assert!(is_fine, "{name} failed with {status}:\n{stderr}");
         self
     }
+}
+
+/// Whether all that gst-launch complains of is that rtspsrc did not send its PAUSE.
+///
+/// At the end gst-launch takes its pipeline from playing over paused to ready without waiting:
+/// rtspsrc begins a PAUSE, and its own CLOSE interrupts it (`gst_rtspsrc_loop_send_cmd` with
+/// `CMD_ALL` cancels what the connection is doing). Where the PAUSE has not been written by then,
+/// it is an error and the exit status 1, although the pictures are all there and the TEARDOWN
+/// follows on the same connection. One run in some fifty, with any server.
+fn has_only_given_up_its_pause(stderr: &str) -> bool {
+    let errors = stderr.lines().filter(|line| line.starts_with("ERROR")).count();
+    let mut details = stderr.lines().filter(|line| line.contains("Could not send message."));
+    errors > 0
+        && stderr.matches("Could not write to resource.").count() == errors
+        && details.all(|line| line.contains("(Received end-of-file)"))
+        && stderr.contains("gst_rtspsrc_pause ()")
+}
+
+#[test]
+fn only_an_interrupted_pause_is_no_failure() {
+    let pause = "\
+        ERROR: from element /GstPipeline:pipeline0/GstRTSPSrc:rtspsrc0: Could not write to resource.\n\
+        gstrtspsrc.c(9240): gst_rtspsrc_pause (): /GstPipeline:pipeline0/GstRTSPSrc:rtspsrc0:\n\
+        Could not send message. (Received end-of-file)\n";
+    assert!(has_only_given_up_its_pause(pause));
+    assert!(!has_only_given_up_its_pause(""));
+    assert!(!has_only_given_up_its_pause(&pause.replace("_pause", "_play")));
+    assert!(!has_only_given_up_its_pause(&pause.replace("end-of-file", "timeout")));
+    assert!(!has_only_given_up_its_pause(&format!("{pause}ERROR: from element avdec: broken\n")));
 }
 
 /// A program whose output is another's input. Killed when dropped.
