@@ -1,4 +1,4 @@
-//! Says so when openh264 is about to be built without SIMD.
+//! Says so when openh264 is about to be built without SIMD, and tells the crate.
 //!
 //! The build of `openh264-sys2` assembles its x86 code with nasm (the one that the variable `NASM`
 //! names, else the first in `PATH` that runs), and builds plain C++ without a word where there is
@@ -16,21 +16,33 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=build.rs");
 
+    println!("cargo:rustc-check-cfg=cfg(openh264_assembly, values(\"present\", \"absent\"))");
+
     let architecture = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
-    if !["x86", "x86_64"].contains(&architecture.as_str()) {
-        return;
+    match architecture.as_str() {
+        "x86" | "x86_64" => {}
+        // The C++ compiler assembles that.
+        "arm" | "aarch64" => return tell("present"),
+        _ => return,
     }
-    if env::var_os("OPENH264_NO_ASM").is_some() {
+    let is_forbidden = env::var_os("OPENH264_NO_ASM").is_some();
+    let has_assembly = !is_forbidden && has_nasm();
+    tell(if has_assembly { "present" } else { "absent" });
+    if is_forbidden {
         println!(
             "cargo:warning=OPENH264_NO_ASM is set: software encoding is two to three times slower"
         );
-    } else if !has_nasm() {
+    } else if !has_assembly {
         println!(
             "cargo:warning=nasm not found: software encoding will be two to three times slower. \
              Install it (apt install nasm, dnf install nasm, pacman -S nasm, brew install nasm), \
              then: cargo clean -p openh264-sys2 && cargo build"
         );
     }
+}
+
+fn tell(assembly: &str) {
+    println!("cargo:rustc-cfg=openh264_assembly=\"{assembly}\"");
 }
 
 fn has_nasm() -> bool {

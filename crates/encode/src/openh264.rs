@@ -22,6 +22,28 @@ use crate::{Config, Encoder, Error, Picture, Received};
 
 mod raw;
 
+/// Whether openh264 was built with its hand-written code for the processor's SIMD.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Assembly {
+    /// It was.
+    Present,
+    /// It could have been, with nasm: it is two to three times slower.
+    Absent,
+    /// It has none for this processor.
+    Unknown,
+}
+
+impl Assembly {
+    /// Of this build: by what the build found where openh264's looks for it.
+    pub const HERE: Self = if cfg!(openh264_assembly = "present") {
+        Self::Present
+    } else if cfg!(openh264_assembly = "absent") {
+        Self::Absent
+    } else {
+        Self::Unknown
+    };
+}
+
 /// An openh264 encoder. It works within [`Encoder::submit`].
 ///
 /// An IDR comes every [`Config::gop`] pictures, and one more whenever it was asked for: the count

@@ -17,6 +17,7 @@ pub use self::serve::Environment;
 pub mod check;
 pub mod control;
 pub mod devices;
+pub mod doctor;
 mod help;
 mod serve;
 
@@ -91,6 +92,8 @@ pub enum Command {
     Check(CheckArgs),
     /// List the cameras and encoders of this machine: formats, sizes, rates, controls
     Devices(DevicesArgs),
+    /// Say what keeps this machine from serving well, and the command that mends it
+    Doctor(DoctorArgs),
     /// Show or set the controls of a camera, also while it is served
     Control(ControlArgs),
     /// Play an RTSP URL as a player would, and report what came: times, frames, loss, clock
@@ -165,6 +168,17 @@ pub struct DevicesArgs {
     /// Print JSON in place of lines for people
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `doctor` is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DoctorArgs {
+    /// Print JSON in place of lines for people
+    #[arg(long)]
+    pub json: bool,
+    /// What would be served.
+    #[command(flatten)]
+    pub serve: ServeArgs,
 }
 
 /// What `control` is asked.

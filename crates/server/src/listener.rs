@@ -52,6 +52,11 @@ impl BindError {
     pub fn is_family_missing(&self) -> bool {
         matches!(self.error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
     }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.error.kind()
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {

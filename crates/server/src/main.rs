@@ -14,8 +14,8 @@ use clap::Parser;
 use lenscast::{
     banner::{self, Banner},
     cli::{
-        CheckArgs, Cli, Command, Environment, PasswdArgs, ProbeArgs, ServeArgs, check, control,
-        devices,
+        CheckArgs, Cli, Command, DoctorArgs, Environment, PasswdArgs, ProbeArgs, ServeArgs, check,
+        control, devices, doctor,
     },
     clock::SystemClock,
     config::Config,
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Some(Command::Devices(arguments)) => {
             devices::run(arguments, &mut io::stdout()).context("cannot write the list")
         }
+        Some(Command::Doctor(arguments)) => return run_doctor(arguments, &environment),
         Some(Command::Control(arguments)) => control::run(arguments, &mut io::stdout()),
         Some(Command::Probe(arguments)) => return run_probe(arguments),
         Some(Command::Passwd(arguments)) => passwd(arguments),
@@ -153,6 +154,13 @@ fn run_check(arguments: &CheckArgs) -> ExitCode {
     match check::run(arguments, &mut io::stdout(), &mut io::stderr()) {
         Ok(check::Verdict::Good) => ExitCode::SUCCESS,
         Ok(check::Verdict::Bad) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run_doctor(arguments: &DoctorArgs, environment: &Environment) -> ExitCode {
+    match doctor::run(arguments, environment, &mut io::stdout()) {
+        Ok(verdict) if verdict < doctor::Verdict::Broken => ExitCode::SUCCESS,
+        Ok(_) | Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -288,6 +288,42 @@ fn check_says_what_is_wrong_and_exits_with_1() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+#[test]
+fn doctor_exits_with_1_when_something_is_broken() {
+    let doctor = |flags: &[&str]| {
+        let common = ["doctor", "--listen", "127.0.0.1:0", "--udp-port", "0"];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lenscast"));
+        command.env_remove("LENSCAST_USER").env_remove("LENSCAST_PASSWORD");
+        command.args(common).args(flags).output().expect("the binary starts")
+    };
+    let text = |output: &Output| String::from_utf8(output.stdout.clone()).unwrap();
+
+    let output = doctor(&["--source", "door=file:/nowhere.mp4"]);
+    assert_eq!(output.status.code(), Some(1));
+    let missing = "broken   configuration  stream door: cannot read /nowhere.mp4: No such file or \
+                   directory (os error 2)\n                        try: ls -l /nowhere.mp4\n";
+    assert!(text(&output).starts_with(missing), "{}", text(&output));
+
+    let output = doctor(&["--source", "test:", "--source", "tset:", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "broken");
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings[0]["topic"], "configuration");
+    assert!(findings.iter().any(|one| one["topic"] == "build"), "{report}");
+    for finding in findings {
+        let is_mended = !finding["command"].is_null() || !finding["advice"].is_null();
+        let is_bad = finding["verdict"] == "broken" || finding["verdict"] == "warning";
+        assert!(!is_bad || is_mended, "{finding}");
+    }
+
+    // What else is broken on this machine is its own affair.
+    let output = doctor(&["--source", "test:"]);
+    assert!(text(&output).starts_with("ok       configuration  to be served: cam\n"));
+    let is_broken = text(&output).lines().any(|line| line.starts_with("broken"));
+    assert_eq!(output.status.code(), Some(i32::from(is_broken)));
+}
+
 fn parse(words: &[&str]) -> Cli {
     Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }

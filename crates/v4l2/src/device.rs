@@ -22,7 +22,8 @@ use crate::{
     sys::Kernel,
     uapi::{
         self, v4l2_capability, v4l2_encoder_cmd, v4l2_event, v4l2_event_subscription, v4l2_fmtdesc,
-        v4l2_fract, v4l2_frmivalenum, v4l2_frmsizeenum, v4l2_rect, v4l2_selection, v4l2_streamparm,
+        v4l2_fract, v4l2_frmivalenum, v4l2_frmsizeenum, v4l2_rect, v4l2_requestbuffers,
+        v4l2_selection, v4l2_streamparm,
     },
 };
 
@@ -261,6 +262,27 @@ impl Device {
         raw.cmd = command;
         let asked = self.node.ioctl(Request::EncoderCommand(&mut raw));
         self.done(asked, || format!("VIDIOC_ENCODER_CMD {command}"))
+    }
+
+    /// Whether somebody else has buffers of `queue`: another program takes pictures from a camera.
+    /// Nothing changes by being asked.
+    ///
+    /// # Errors
+    ///
+    /// When the driver fails, or there is a [`crate::Queue`] of it here (EBUSY).
+    pub fn is_taken(&self, queue: QueueKind) -> Result<bool, Error> {
+        let doing = || format!("VIDIOC_REQBUFS {queue} 0");
+        let kind = queue.buffer_type();
+        self.done(self.node.take_queue(kind), doing)?;
+        let mut raw = v4l2_requestbuffers::new_zeroed();
+        (raw.r#type, raw.memory) = (kind, uapi::V4L2_MEMORY_MMAP);
+        // To free what one has not is nothing, but where it is another's.
+        let asked = self.node.ioctl(Request::AllocateBuffers(&mut raw));
+        self.node.leave_queue(kind);
+        match asked {
+            Err(error) if is_errno(&error, &[Errno::BUSY]) => Ok(true),
+            asked => self.done(asked, doing).map(|()| false),
+        }
     }
 
     /// Asks to be told of events of one kind, V4L2_EVENT_*. Whether the driver has them.

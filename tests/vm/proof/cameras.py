@@ -12,13 +12,14 @@ probe`. No claim is about how fast anything is: the machine is emulated.
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 from serving import Device, Lenscast, Picture, nodes_of, prove
 
 sys.path.append(str(Path(__file__).parents[1]))
-from claims import expect, run  # noqa: E402
+from claims import expect, run, wait_until  # noqa: E402
 
 SIZE = (320, 180)
 # Slowly: each stream is encoded all the time, by an emulated processor.
@@ -74,6 +75,40 @@ def control(settings):
     expect(Device(camera).control("brightness"), 55, "brightness after refusals")
     Device(camera).set(brightness=128)
     return misspelt + too_much
+
+
+def doctor(settings):
+    """`lenscast doctor` knows a camera that is free, one that lenscast serves, and one that another
+    program takes pictures from; and what makes H.264
+    """
+    load_encoder(multiplanar=1)
+    node, encoder = nodes_of("vivid")[0], nodes_of("h264-test-enc")[0]
+
+    def of_camera():
+        ports = ("--listen", "127.0.0.1:0", "--udp-port", "0")
+        findings = json.loads(run(settings.lenscast, "doctor", "--json", *ports, status=None))
+        said = [one for one in findings["findings"] if one["seen"].startswith(f"{node}: ")]
+        expect(len(said), 1, findings)
+        encoders = [one["seen"] for one in findings["findings"] if one["topic"] == "encoders"]
+        assert f"{encoder}: " in encoders[0], encoders
+        return said[0]["verdict"], said[0]["seen"], said[0]["command"]
+
+    verdict, seen, command = of_camera()
+    expect((verdict, command), ("ok", None), seen)
+    with Lenscast(settings.lenscast, f"v4l2:{node}"):
+        wait_until(lambda: "served by lenscast (process" in of_camera()[1], of_camera)
+        expect(of_camera()[0], "ok")
+    other = subprocess.Popen(
+        ["v4l2-ctl", "-d", node, "--stream-mmap"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: of_camera()[0] == "broken", of_camera)
+        expect(of_camera()[2], f"kill {other.pid}")
+    finally:
+        other.kill()
+        other.wait()
+    expect(of_camera()[0], "ok")
 
 
 def raw_formats(settings):
@@ -166,5 +201,5 @@ def still(node):
 
 
 if __name__ == "__main__":
-    claims = (devices, control, raw_formats, single_planar, without_encoder)
+    claims = (devices, doctor, control, raw_formats, single_planar, without_encoder)
     prove(__doc__, (*claims, control_while_streaming))

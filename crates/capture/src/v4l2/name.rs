@@ -48,6 +48,11 @@ impl Default for Places {
 }
 
 impl Places {
+    /// Another machine's: where it has `/dev`, and `/sys/class/video4linux`.
+    pub fn new(devices: PathBuf, classes: PathBuf) -> Self {
+        Self { devices, classes }
+    }
+
     /// Every video node, by number.
     ///
     /// # Errors

@@ -67,6 +67,9 @@ Examples:
   H.264 that is already there, not encoded again:
     ffmpeg -i in.mkv -c copy -bsf:v h264_mp4toannexb -f h264 - | lenscast --source stdin:h264
 
+  It does not work, or not well: what is wrong on this machine, and what mends it:
+    lenscast doctor
+
   Everything in a file, looked over first:
     lenscast check lenscast.toml && lenscast --config lenscast.toml
 

@@ -329,7 +329,7 @@ fn errno_of(error: &io::Error) -> Errno {
 }
 
 /// Bytes of send buffer to ask for.
-const SEND_BUFFER: usize = 4 << 20;
+pub(crate) const SEND_BUFFER: usize = 4 << 20;
 /// How often a datagram is tried while sends fail with ICMP errors about others: the codes may also
 /// mean that there is no route, and then this is what each datagram costs.
 const ATTEMPTS: u32 = 32;

@@ -73,6 +73,11 @@ pub struct BindError {
 }
 
 impl BindError {
+    /// What kind of error it is.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.error.kind()
+    }
+
     fn family_is_missing(&self) -> bool {
         let code = self.error.raw_os_error();
         code == Some(libc::EAFNOSUPPORT) || code == Some(libc::EADDRNOTAVAIL)

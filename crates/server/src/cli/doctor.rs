@@ -1,0 +1,75 @@
+//! `lenscast doctor`: what keeps this machine from serving well, and the command that mends it.
+//!
+//! Each topic has facts, which it gathers from the [`Machine`], and a judgement of them, which is
+//! pure. Looks and changes nothing; ports are bound for a moment.
+
+use std::io::{self, Write};
+
+use capture::v4l2::name::Places;
+
+pub use self::{
+    finding::{Finding, Report, Topic, Verdict},
+    machine::Machine,
+};
+use crate::cli::{DoctorArgs, Environment};
+
+pub mod board;
+pub mod build;
+pub mod clock;
+mod configuration;
+pub mod devices;
+mod finding;
+pub mod limits;
+mod machine;
+pub mod memory;
+pub mod person;
+pub mod ports;
+pub mod programs;
+
+/// Writes what it found to `out`; returns the worst of it.
+///
+/// # Errors
+///
+/// When nothing can be written there.
+pub fn run(
+    args: &DoctorArgs,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> io::Result<Verdict> {
+    let report = examine(args, environment, &Machine::default());
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(report.verdict)
+}
+
+/// Everything that can be said of `machine`, for what `args` would serve.
+pub fn examine(args: &DoctorArgs, environment: &Environment, machine: &Machine) -> Report {
+    let places = Places::new(machine.path("dev"), machine.path("sys/class/video4linux"));
+    let (config, mut findings) = match args.serve.config(environment) {
+        Ok(config) => {
+            let findings = configuration::judge(&config, &places);
+            (config, findings)
+        }
+        Err(errors) => (Default::default(), configuration::judge_errors(&errors)),
+    };
+    let programs = programs::Programs::of(machine);
+    let devices = devices::Facts::of(machine, &programs);
+    findings.extend(devices.judge());
+    findings.extend(memory::Facts::of(machine).judge(devices.has_encoder()));
+    match ports::Facts::of(&config, machine, &programs) {
+        Ok(ports) => findings.extend(ports.judge()),
+        Err(error) => findings.push(
+            Finding::broken(Topic::Ports, format!("no socket can be made: {error}"))
+                .command("ulimit -n"),
+        ),
+    }
+    findings.extend(limits::Facts::of(&config, machine).judge());
+    findings.push(clock::Facts::of(machine).judge());
+    findings.extend(board::Facts::of(machine).judge());
+    findings.push(build::Facts::here().judge());
+    findings.into()
+}
