@@ -32,7 +32,7 @@ fn measure(width: u32, height: u32, bitrate: u32) -> Result<(), Box<dyn Error>> 
     let rate = FrameRate::new(30, 1).ok_or("no frame rate")?;
     let title = "card cost".to_owned();
     let picture = Picture::new(&synthetic::Config { layout, rate, title })?;
-    let mut encoder = Openh264::new(&Config { layout, rate, bitrate, gop: 30 })?;
+    let mut encoder = Openh264::new(&Config::new(layout, rate, bitrate, 30))?;
     // As many buffers as the source has, so that the caches see what they see there.
     let mut pool = FramePool::new(layout, 4);
     let (mut drawing, mut encoding, mut size) = (Vec::new(), Vec::new(), 0);

@@ -82,7 +82,7 @@ fn first_of_machine(
         }
         // Whatever was arranged with that one is void.
         if let Some(lender) = &mut lender {
-            lender.copy()?;
+            lender.copy().map_err(Error::Camera)?;
         }
     }
     Ok(None)

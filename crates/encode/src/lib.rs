@@ -8,6 +8,8 @@
 //! a time: so pictures go in, access units come out later, in the same order. An [`Encoder`] is used
 //! by one thread, which it may block.
 
+use std::time::Duration;
+
 use media::{AccessUnit, Frame, FrameRate, I420Layout, MediaTime};
 use v4l2::{Waker, loan::Loan};
 
@@ -16,6 +18,7 @@ pub use self::choice::{Choice, UnknownChoice, open};
 mod choice;
 mod level;
 pub mod openh264;
+pub mod recovery;
 pub mod v4l2_m2m;
 
 /// What an encoder is asked for.
@@ -29,6 +32,20 @@ pub struct Config {
     pub bitrate: u32,
     /// Pictures from one IDR to the next, at least 1.
     pub gop: u32,
+    /// How long hardware may have pictures to encode and give nothing, before that is
+    /// [`Error::Stalled`]; 30 frame intervals, if that is longer. Raising it makes viewers look at a
+    /// still picture for longer; lowering it takes a busy machine for a broken one.
+    pub patience: Duration,
+}
+
+impl Config {
+    /// With [`Config::PATIENCE`].
+    pub const fn new(layout: I420Layout, rate: FrameRate, bitrate: u32, gop: u32) -> Self {
+        Self { layout, rate, bitrate, gop, patience: Self::PATIENCE }
+    }
+
+    /// Two seconds: many times what hardware takes for a picture, also where it is emulated.
+    pub const PATIENCE: Duration = Duration::from_secs(2);
 }
 
 /// A picture to encode.
@@ -127,9 +144,12 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
-    /// The encoder's device does not do what it was asked for.
+    /// The encoder's device does not do what it was asked for, or is gone.
     #[error(transparent)]
     Device(#[from] v4l2::Error),
+    /// The camera whose pictures are to be encoded fails, which is not the encoder's fault.
+    #[error(transparent)]
+    Camera(v4l2::Error),
     /// The encoder does not take the camera's memory after all.
     #[error("{encoder} does not take pictures in the camera's memory: {error}")]
     NotShared {
@@ -151,6 +171,16 @@ pub enum Error {
         /// How many pictures it has.
         pictures: usize,
     },
+}
+
+impl Error {
+    /// Whether it is openh264 that failed, behind which there is no other.
+    fn is_of_software(&self) -> bool {
+        let (Self::Unsupported { encoder, .. } | Self::Failed { encoder, .. }) = self else {
+            return false;
+        };
+        encoder == openh264::NAME
+    }
 }
 
 impl From<Frame> for Picture {

@@ -278,7 +278,7 @@ fn size(layout: I420Layout) -> String {
     format!("{}x{}", layout.width(), layout.height())
 }
 
-const NAME: &str = "openh264";
+pub(crate) const NAME: &str = "openh264";
 const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Bits per second below which the library's rate control refuses to start.
 const LEAST_BITRATE: u32 = 1_000;

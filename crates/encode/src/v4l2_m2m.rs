@@ -63,8 +63,10 @@ pub struct V4l2M2m {
     /// A coded picture was lost: those that follow cannot be decoded until the next keyframe.
     is_broken: bool,
     drain: Drain,
-    /// When it last gave something, or began to have something to do.
+    /// When it last gave something, or began to owe something.
     progress: Instant,
+    /// Pictures that it was given since it last gave something.
+    fruitless: usize,
     /// Buffers that it did not take, one after the other.
     refusals: u32,
 }
@@ -133,6 +135,7 @@ impl V4l2M2m {
             is_broken: false,
             drain: Drain::No,
             progress: Instant::now(),
+            fruitless: 0,
             refusals: 0,
             device,
         };
@@ -221,6 +224,7 @@ impl V4l2M2m {
         match result {
             Ok(()) => {
                 self.refusals = 0;
+                self.fruitless += 1;
                 self.pending.push(time);
                 Ok(true)
             }
@@ -258,6 +262,7 @@ impl Encoder for V4l2M2m {
 
     fn submit(&mut self, picture: Picture) -> Result<(), Error> {
         self.reclaim()?;
+        self.check_progress()?;
         let Some(index) = self.raw.free().filter(|_| self.has_room()) else {
             return Err(self.failed("it has no room for a picture"));
         };
@@ -277,7 +282,7 @@ impl Encoder for V4l2M2m {
                 debug!(encoder = self.name, %error, "no keyframe can be asked for");
             }
         }
-        if self.raw.queued() == 0 {
+        if !self.owes() {
             self.progress = Instant::now();
         }
         match picture {
@@ -294,6 +299,7 @@ impl Encoder for V4l2M2m {
                 return Ok(Received::Unit(unit));
             }
             self.reclaim()?;
+            self.check_progress()?;
             if self.in_flight() == 0 {
                 return Ok(Received::Idle);
             }

@@ -15,7 +15,7 @@ use openh264::{decoder::Decoder, formats::YUVSource};
 
 fn config(width: u32, height: u32, bitrate: u32, gop: u32) -> Config {
     let layout = I420Layout::new(width, height).unwrap();
-    Config { layout, rate: FrameRate::new(30, 1).unwrap(), bitrate, gop }
+    Config::new(layout, FrameRate::new(30, 1).unwrap(), bitrate, gop)
 }
 
 /// Draws the frames of a card.

@@ -147,7 +147,7 @@ fn camera(size: Size, format: PictureFormat) -> Camera {
 fn encoder(camera: &mut Camera, size: Size) -> V4l2M2m {
     let rate = FrameRate::new(10, 1).unwrap();
     // Keyframes alone: those of the test encoder are the input, bit for bit.
-    let config = Config { layout: layout(size), rate, bitrate: 2_000_000, gop: 1 };
+    let config = Config::new(layout(size), rate, 2_000_000, 1);
     V4l2M2m::open(&device("V4L2_ENCODER"), &config, camera.lender()).unwrap()
 }
 

@@ -1,13 +1,15 @@
 //! Hardware encoding against a strict stand-in for the kernel: every order of requests that a
 //! driver would refuse is refused, and what would be let pass and is wrong is complained of.
 
+use std::time::Duration;
+
 use capture::{Captured, Source, v4l2::Camera};
 use encode::{
     Encoder, Error, Picture, Received,
     v4l2_m2m::{Sharing, V4l2M2m},
 };
 use media::{
-    Clock, FramePool, MediaTime, WallTime,
+    Clock, FramePool, FrameRate, MediaTime, WallTime,
     h264::{NalType, ParameterSets},
 };
 use v4l2::{
@@ -192,8 +194,74 @@ fn a_stall_is_told_and_can_be_acted_on() {
     assert!(matches!(error, Error::Stalled { .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        "Fake H.264 Encoder (/dev/video11) has given nothing for 5.0 s, with 2 pictures to encode: \
+        "Fake H.264 Encoder (/dev/video11) has given nothing for 2.0 s, with 2 pictures to encode: \
          its driver or firmware hangs"
+    );
+    drop(encoder);
+    assert_clean(&kernel);
+}
+
+/// It takes every picture and gives every buffer back, as a working one does; only nothing can be
+/// seen.
+#[test]
+fn an_encoder_that_makes_nothing_of_any_picture_is_told_as_stalled() {
+    let nothing = Misbehaviour::default();
+    for (what, misbehaviour) in [
+        ("dropped", Misbehaviour { drop_every: Some(1), ..nothing }),
+        ("damaged", Misbehaviour { damage_every: Some(1), ..nothing }),
+    ] {
+        let (kernel, unit) = kernel(encoder::Config::default());
+        unit.misbehave(misbehaviour);
+        let mut encoder = open(&kernel, &impatient()).unwrap();
+        let (units, error) = until_error(&mut encoder, &impatient());
+        assert_eq!(units, 0, "{what}");
+        assert!(matches!(error, Error::Stalled { .. }), "{what}: {error}");
+        drop(encoder);
+        assert_clean(&kernel);
+    }
+}
+
+/// Nobody could see what follows a damaged picture.
+#[test]
+fn an_encoder_that_makes_no_keyframe_when_one_is_needed_is_told_as_stalled() {
+    let (kernel, unit) = kernel(encoder::Config::default());
+    let config = impatient();
+    let mut encoder = open(&kernel, &config).unwrap();
+    assert_eq!(encode(&mut encoder, &config, 0..1, &[]).len(), 1);
+    let damage_every = Some(2);
+    unit.misbehave(Misbehaviour { damage_every, ignores_force: true, ..Default::default() });
+    let (units, error) = until_error(&mut encoder, &config);
+    assert_eq!(units, 0);
+    assert!(matches!(error, Error::Stalled { .. }), "{error}");
+}
+
+#[test]
+fn an_encoder_that_ignores_the_wish_for_a_keyframe_goes_on() {
+    let (kernel, unit) = kernel(encoder::Config::default());
+    unit.misbehave(Misbehaviour { ignores_force: true, ..Misbehaviour::default() });
+    let config = config(320, 240, 4);
+    let mut encoder = open(&kernel, &config).unwrap();
+    let mut units = Vec::new();
+    for number in 0..6 {
+        let forced: &[u32] = if number == 2 { &[2] } else { &[] };
+        units.extend(encode(&mut encoder, &config, number..number + 1, forced));
+    }
+    assert_eq!(keyframes(&units), [0, 4]);
+    assert_eq!(exact(&config, &units), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn an_encoder_that_gives_no_parameter_sets_is_an_error() {
+    let (kernel, unit) = kernel(encoder::Config::default());
+    unit.misbehave(Misbehaviour { headers: Headers::Never, ..Misbehaviour::default() });
+    let config = config(320, 240, 4);
+    let mut encoder = open(&kernel, &config).unwrap();
+    let (units, error) = until_error(&mut encoder, &config);
+    assert_eq!(units, 0);
+    assert_eq!(
+        error.to_string(),
+        "Fake H.264 Encoder (/dev/video11) failed: it gives no parameter sets, without which \
+         nobody can decode what it makes"
     );
     drop(encoder);
     assert_clean(&kernel);
@@ -376,6 +444,12 @@ const WIDTH: u32 = 192;
 const HEIGHT: u32 = 112;
 const NODE: &str = "/dev/video11";
 
+/// Of small pictures, so fast that 30 intervals are soon over.
+fn impatient() -> encode::Config {
+    let rate = FrameRate::new(1000, 1).unwrap();
+    encode::Config { rate, patience: Duration::ZERO, ..config(64, 64, 1000) }
+}
+
 fn nv12_camera(imports: bool) -> camera::Config {
     let mode = camera::Mode {
         pixel_format: PixelFormat::NV12,
@@ -398,7 +472,7 @@ fn semi_planar(number: u32) -> Vec<u8> {
 fn until_error(encoder: &mut V4l2M2m, config: &encode::Config) -> (u32, Error) {
     let mut pool = FramePool::new(config.layout, 3);
     let mut units = 0;
-    for number in 0..1000 {
+    for number in 0..1_000_000 {
         while encoder.has_room() {
             if let Err(error) = encoder.submit(picture(&mut pool, number).into()) {
                 return (units, error);

@@ -288,7 +288,7 @@ impl Camera {
     /// What raw pictures of it are encoded to.
     pub fn encoder(&self, layout: I420Layout, rate: FrameRate) -> Encoder {
         let bitrate = self.bitrate.unwrap_or_else(|| value::default_bitrate(layout, rate));
-        Encoder { layout, rate, bitrate, gop: self.gop.frames(rate) }
+        Encoder::new(layout, rate, bitrate, self.gop.frames(rate))
     }
 }
 

@@ -32,12 +32,13 @@ impl V4l2M2m {
             self.queue_coded()?;
             match self.coded.dequeue()? {
                 Next::Buffer(buffer) => {
-                    let unit = self.take(&buffer);
+                    let unit = self.take(&buffer)?;
                     if buffer.is_last && self.drain != Drain::No {
                         self.finish();
                     }
                     if unit.is_some() {
                         self.progress = Instant::now();
+                        self.fruitless = 0;
                         return Ok(unit);
                     }
                 }
@@ -55,16 +56,21 @@ impl V4l2M2m {
     }
 
     /// What a coded buffer holds for whoever receives.
-    fn take(&mut self, buffer: &Dequeued) -> Option<AccessUnit> {
+    fn take(&mut self, buffer: &Dequeued) -> Result<Option<AccessUnit>, Error> {
         let known = self.pending.find(buffer.timestamp);
         if buffer.is_damaged {
             warn!(encoder = self.name, "a coded picture is damaged: going on with a keyframe");
             self.pending.remove(buffer.timestamp);
             self.lose();
-            return None;
+            return Ok(None);
         }
         let data = self.coded.data(buffer, 0).unwrap_or_default();
-        match (self.units.take(data, known.unwrap_or_default()), known) {
+        Ok(match (self.units.take(data, known.unwrap_or_default()), known) {
+            (Coded::Undecodable, _) => {
+                let what = "it gives no parameter sets, without which nobody can decode what it \
+                            makes";
+                return Err(self.failed(what));
+            }
             (Coded::Headers, _) => None,
             (Coded::Nothing, None) => None,
             // At the end of a stream an empty buffer stands for nothing, whatever its stamp.
@@ -88,7 +94,7 @@ impl V4l2M2m {
                 self.is_broken &= !unit.is_keyframe();
                 (!self.is_broken).then_some(unit)
             }
-        }
+        })
     }
 
     /// What follows refers to a picture that nobody gets.
@@ -105,11 +111,32 @@ impl V4l2M2m {
         self.pending.clear();
     }
 
+    /// Whether something has to come. Pictures that were read and came to nothing are no sign of a
+    /// stall, unless they are many: some are left out, and some encoders keep one until the next.
+    pub(super) fn owes(&self) -> bool {
+        self.raw.queued() > 0 || self.fruitless > MOST_LEFT_OUT
+    }
+
+    /// # Errors
+    ///
+    /// When something had to come, and nothing has for too long; whatever else there was, as
+    /// pictures that are damaged or empty, each and every one.
+    pub(super) fn check_progress(&self) -> Result<(), Error> {
+        let is_late = self.progress.elapsed() > stall_limit(&self.config);
+        if is_late && self.owes() && self.drain == Drain::No { Err(self.stalled()) } else { Ok(()) }
+    }
+
+    fn stalled(&self) -> Error {
+        Error::Stalled {
+            encoder: self.name.clone(),
+            seconds: stall_limit(&self.config).as_secs_f64(),
+            pictures: self.in_flight().max(self.fruitless),
+        }
+    }
+
     /// Sleeps until there may be something to do; whether it was the waker.
     pub(super) fn wait(&mut self, waker: Option<&Waker>) -> Result<bool, Error> {
-        // Pictures that were read and left out are no sign of a stall, unless they are many.
-        let is_due =
-            self.raw.queued() > 0 || self.pending.len() > MOST_LEFT_OUT || self.drain != Drain::No;
+        let is_due = self.owes() || self.drain != Drain::No;
         let longest = match self.drain {
             Drain::Ready => LAST_PICTURE,
             _ => stall_limit(&self.config),
@@ -144,11 +171,7 @@ impl V4l2M2m {
                 self.finish();
                 return Ok(false);
             }
-            return Err(Error::Stalled {
-                encoder: self.name.clone(),
-                seconds: longest.as_secs_f64(),
-                pictures: self.in_flight(),
-            });
+            return Err(self.stalled());
         }
         Ok(false)
     }
@@ -156,13 +179,12 @@ impl V4l2M2m {
 
 /// No driver that works takes as long for a picture.
 fn stall_limit(config: &Config) -> Duration {
-    SHORTEST_STALL.max(config.rate.interval() * STALL_INTERVALS)
+    config.patience.max(config.rate.interval() * STALL_INTERVALS)
 }
 
 /// Pictures that were read and came to nothing, before that is taken for a stall.
 const MOST_LEFT_OUT: usize = 8;
 const STALL_INTERVALS: u32 = 30;
-const SHORTEST_STALL: Duration = Duration::from_secs(5);
 /// Drivers tell the end of the stream just before they give the last picture back.
 const LAST_PICTURE: Duration = Duration::from_millis(250);
 /// Until something is there.

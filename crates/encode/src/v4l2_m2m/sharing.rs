@@ -17,6 +17,8 @@ use v4l2::{
     loan::{self, Lend, SharedBuffers},
 };
 
+use crate::Error;
+
 /// How a camera's pictures reach the encoder.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Sharing {
@@ -95,7 +97,7 @@ pub(super) fn arrange(
     ours: &Format,
     lender: Option<&mut dyn Lend>,
     buffers: u32,
-) -> Result<(Queue, Way, Vec<String>), v4l2::Error> {
+) -> Result<(Queue, Way, Vec<String>), Error> {
     let mut against = Vec::new();
     if let Some(lender) = lender {
         match difference(ours, lender.format()) {
@@ -111,7 +113,7 @@ pub(super) fn arrange(
                 }
             },
         }
-        lender.copy()?;
+        lender.copy().map_err(Error::Camera)?;
     }
     Ok((Queue::allocate(device, output, buffers)?, Way::Copy, against))
 }

@@ -10,7 +10,7 @@ use media::{
     AccessUnit, MediaTime, annexb,
     h264::{NalType, SpsDescription, pps_id, without_reordering},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// What a coded buffer held.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) enum Coded {
     Headers,
     /// Nothing at all.
     Nothing,
+    /// A keyframe for which no parameter sets ever came.
+    Undecodable,
 }
 
 /// The parameter sets that hold.
@@ -33,7 +35,6 @@ pub(super) struct Units {
     pps: Vec<Bytes>,
     /// Whether they came or changed since the last picture.
     are_new: bool,
-    has_warned: bool,
 }
 
 impl Units {
@@ -61,8 +62,8 @@ impl Units {
             return if is_empty { Coded::Nothing } else { Coded::Headers };
         }
         let has_sets = std::mem::take(&mut self.are_new) || is_keyframe;
-        if is_keyframe && self.pps.is_empty() && !std::mem::replace(&mut self.has_warned, true) {
-            warn!("the encoder gives no parameter sets: nobody can decode what it makes");
+        if is_keyframe && (self.sps.is_empty() || self.pps.is_empty()) {
+            return Coded::Undecodable;
         }
         let sets = [&self.sent_sps].into_iter().chain(&self.pps).filter(|_| has_sets);
         let sets = sets.map(|set| &set[..]).filter(|set| !set.is_empty());
@@ -185,6 +186,15 @@ mod tests {
         let mut units = Units::default();
         let broken = &SPS[..6];
         assert_eq!(picture(&mut units, &[broken, PPS, IDR]), [broken, PPS, IDR]);
+    }
+
+    #[test]
+    fn a_keyframe_without_both_sets_is_of_no_use() {
+        for sets in [&[][..], &[SPS], &[PPS]] {
+            let data = buffer(&[sets, &[IDR]].concat());
+            let taken = Units::default().take(&data, MediaTime::ZERO);
+            assert!(matches!(taken, Coded::Undecodable), "{sets:?}: {taken:?}");
+        }
     }
 
     #[test]

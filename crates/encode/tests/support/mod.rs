@@ -9,7 +9,7 @@ use openh264::{decoder::Decoder, formats::YUVSource};
 
 pub(crate) fn config(width: u32, height: u32, gop: u32) -> Config {
     let layout = I420Layout::new(width, height).unwrap();
-    Config { layout, rate: FrameRate::new(30, 1).unwrap(), bitrate: 1_000_000, gop }
+    Config::new(layout, FrameRate::new(30, 1).unwrap(), 1_000_000, gop)
 }
 
 /// When picture `number` was taken.

@@ -34,12 +34,9 @@ mod text;
 
 /// The test card with nothing said about it.
 pub(super) fn test_card() -> Source {
-    Source::Test(Encoder {
-        layout: DEFAULT_SIZE,
-        rate: DEFAULT_RATE,
-        bitrate: value::default_bitrate(DEFAULT_SIZE, DEFAULT_RATE),
-        gop: Gop::default().frames(DEFAULT_RATE),
-    })
+    let (layout, rate) = (DEFAULT_SIZE, DEFAULT_RATE);
+    let bitrate = value::default_bitrate(layout, rate);
+    Source::Test(Encoder::new(layout, rate, bitrate, Gop::default().frames(rate)))
 }
 
 /// A source taken apart, its settings not yet read.
@@ -258,7 +255,7 @@ impl Draft {
         let frames = self.gop(rate, errors).frames(rate);
         let layout = given_size.map(|(size, _)| size).or(default)?;
         let bitrate = bitrate.unwrap_or_else(|| value::default_bitrate(layout, rate));
-        Some(Encoder { layout, rate, bitrate, gop: frames })
+        Some(Encoder::new(layout, rate, bitrate, frames))
     }
 
     /// Whether the encoder, and the card, can be of this size.

@@ -106,6 +106,8 @@ pub enum Headers {
     PerStart,
     /// With the first picture since it was opened alone.
     PerOpen,
+    /// With none.
+    Never,
 }
 
 /// The controls of a Raspberry Pi's encoder, but for those without meaning here.

@@ -31,7 +31,7 @@ fn bad(text: &str) -> Vec<String> {
 
 fn encoder(width: u32, height: u32, fps: u32, bitrate: u32, gop: u32) -> Encoder {
     let layout = I420Layout::new(width, height).unwrap();
-    Encoder { layout, rate: FrameRate::new(fps, 1).unwrap(), bitrate, gop }
+    Encoder::new(layout, FrameRate::new(fps, 1).unwrap(), bitrate, gop)
 }
 
 #[test]

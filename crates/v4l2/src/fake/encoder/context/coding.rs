@@ -147,6 +147,7 @@ impl Context {
             Headers::AsTold => !self.wrote_headers || (is_key && repeats),
             Headers::PerStart => !self.wrote_headers,
             Headers::PerOpen => !self.wrote_headers_ever,
+            Headers::Never => false,
         }
     }
 
