@@ -65,6 +65,12 @@ pub trait Source: Send {
     /// failed is not asked again, but after [`Error::Reopened`].
     fn next(&mut self) -> Result<Option<Captured>, Error>;
 
+    /// When the picture given last had left the driver, before anything was done to it. `None` where
+    /// that was when it was given, or is not known.
+    fn arrived(&self) -> Option<MediaTime> {
+        None
+    }
+
     /// What can make it give pictures in memory that it shares with an encoder, where it is a
     /// camera that gives raw pictures.
     fn lender(&mut self) -> Option<&mut dyn Lend> {

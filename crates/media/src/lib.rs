@@ -17,6 +17,6 @@ mod nal;
 pub mod time;
 
 pub use access_unit::AccessUnit;
-pub use delays::Delays;
+pub use delays::{Delays, SharedDelays};
 pub use frame::{Frame, FramePool, I420Layout};
 pub use time::{Clock, FrameRate, MediaTime, WallTime};

@@ -200,6 +200,7 @@ where
                 if !self.outbox.is_empty() =>
             {
                 written?;
+                self.viewers.written(&self.outbox);
                 self.progress = Instant::now();
             }
             answer = self.queue.answered() => self.take_answer(answer),

@@ -22,8 +22,8 @@ use media::{Clock, FrameRate, I420Layout};
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, info_span, warn};
 
-use self::slot::{CloseOnDrop, Slot};
-use crate::live::Publisher;
+use self::slot::{CloseOnDrop, Slot, Waiting};
+use crate::live::{Publisher, Stamps};
 
 mod encoding;
 mod slot;
@@ -173,7 +173,10 @@ impl Worker {
     fn forward(&mut self, source: &mut dyn Source) -> End {
         while !self.stop.load(Ordering::Relaxed) {
             match source.next() {
-                Ok(Some(Captured::Encoded(unit))) => self.publisher.publish(&unit),
+                Ok(Some(Captured::Encoded(unit))) => {
+                    let arrived = source.arrived().unwrap_or_else(|| self.clock.now());
+                    self.publisher.publish_encoded(&unit, &Stamps::of_encoded(arrived));
+                }
                 // A raw picture cannot come from a source that described itself as H.264.
                 Ok(Some(raw)) => debug!(?raw, "unexpected raw picture"),
                 // Woken, to stop.
@@ -289,7 +292,9 @@ fn run(
             Ok(None) => break End::Finished,
             Err(error) => break End::Source(error),
         };
-        if slot.put(picture).is_err() {
+        let ready = clock.now();
+        let arrived = source.arrived().unwrap_or(ready);
+        if slot.put(Waiting { picture, arrived, ready }).is_err() {
             // The encoder is gone; its thread says why.
             break End::Panicked;
         }

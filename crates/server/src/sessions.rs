@@ -23,7 +23,10 @@ use rtsp_proto::{
 use smallvec::SmallVec;
 use tracing::{debug, info};
 
-use crate::{egress::fanout::Counters, live::Mount};
+use crate::{
+    egress::fanout::Counters,
+    live::{Mount, stages::Typical},
+};
 
 mod link;
 
@@ -397,6 +400,7 @@ impl Session {
             refused = self.counters.refused.load(Ordering::Relaxed),
             lost,
             jitter_ms,
+            delay_beyond_capture_and_encoding = %Typical(self.counters.added.read()),
             reason,
             "session over"
         );

@@ -47,6 +47,8 @@ pub struct Camera {
     clock: Arc<dyn Clock>,
     waker: Option<Waker>,
     count: Count,
+    /// When the driver gave the newest buffer.
+    arrived: Option<MediaTime>,
     /// From the driver's time to when a picture was ready here.
     delays: Delays,
 }
@@ -131,6 +133,7 @@ impl Camera {
             clock,
             waker,
             count: Count::default(),
+            arrived: None,
             delays: Delays::default(),
         })
     }
@@ -303,6 +306,7 @@ impl Source for Camera {
             }
             self.take_back()?;
             let Some(buffer) = self.wait()? else { return Ok(None) };
+            self.arrived = Some(self.clock.now());
             self.take_back()?;
             self.count.note(buffer.sequence);
             let captured = self.take(&buffer);
@@ -313,6 +317,10 @@ impl Source for Camera {
                 return Ok(captured);
             }
         }
+    }
+
+    fn arrived(&self) -> Option<MediaTime> {
+        self.arrived
     }
 
     fn lender(&mut self) -> Option<&mut dyn Lend> {

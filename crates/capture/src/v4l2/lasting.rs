@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ::v4l2::{Waker, loan::Lend};
-use media::Clock;
+use media::{Clock, MediaTime};
 use tracing::{info, warn};
 
 use super::Camera;
@@ -119,6 +119,10 @@ impl Source for Lasting {
                 }
             }
         }
+    }
+
+    fn arrived(&self) -> Option<MediaTime> {
+        self.camera.as_ref()?.arrived()
     }
 
     fn lender(&mut self) -> Option<&mut dyn Lend> {

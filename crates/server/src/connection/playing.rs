@@ -1,8 +1,9 @@
 //! The viewers whose pictures travel within one connection: one, as a rule.
 
-use std::{future::pending, sync::Arc};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
+use media::MediaTime;
 use rtp_packetizer::rtcp;
 use rtsp_proto::header::SessionId;
 use tokio::{sync::watch, time::Instant};
@@ -10,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     control::InterleavedViewer,
     egress::{fanout::report_interval, interleaved::Outbox},
-    live::Stage,
+    live::{Stage, stages::Turn},
     shared::Shared,
 };
 
@@ -27,6 +28,10 @@ struct Playing {
     published: watch::Receiver<u64>,
     stage: watch::Receiver<Stage>,
     next_report: Instant,
+    /// Pictures published before are late for this viewer, and nobody made them so.
+    since: MediaTime,
+    /// Where the time goes of the picture under way, if it is this viewer's and that is counted.
+    turn: Option<Turn>,
 }
 
 impl Viewers {
@@ -49,6 +54,8 @@ impl Viewers {
             stage: viewer.mount.stage(),
             is_held: !viewer.head_start.is_zero(),
             next_report: Instant::now() + viewer.head_start,
+            since: self.shared.clock.now() + viewer.head_start,
+            turn: None,
             viewer,
         };
         if !playing.is_held {
@@ -104,6 +111,9 @@ impl Viewers {
             if let Some(picture) = picture {
                 let batch = &picture.batch;
                 viewer.counters.sent(batch.packet_count(), batch.bytes().len());
+                let is_counted = picture.published >= playing.since;
+                playing.turn =
+                    is_counted.then(|| picture.turn(self.shared.clock.now(), Duration::ZERO));
                 outbox.start_picture(picture, viewer.rtp);
                 // The others come first next time.
                 self.playing.rotate_left(at + 1);
@@ -116,6 +126,19 @@ impl Viewers {
         let Some(at) = over else { return false };
         self.playing.remove(at).say_goodbye(&self.shared, outbox);
         self.playing.is_empty()
+    }
+
+    /// To be told when the outbox has been written from: counts the picture that has left.
+    pub(super) fn written(&mut self, outbox: &Outbox) {
+        if !outbox.wants_picture() {
+            return;
+        }
+        for Playing { viewer, turn, .. } in &mut self.playing {
+            if let Some(turn) = turn.take() {
+                let added = viewer.mount.stages().sent(&turn, self.shared.clock.now());
+                viewer.counters.added.note(added);
+            }
+        }
     }
 
     /// When the next sender report is due.
@@ -164,3 +187,6 @@ impl Playing {
         outbox.push_frame(self.viewer.rtcp, &farewell);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use media::{Clock, MediaTime};
+use media::{Clock, MediaTime, SharedDelays};
 use rtp_packetizer::rtcp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -74,6 +74,8 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Pictures skipped because the viewer was too slow.
     pub skipped: AtomicU64,
+    /// What the server added to what capture, encoding and pacing took, for each picture.
+    pub added: SharedDelays,
 }
 
 impl Counters {

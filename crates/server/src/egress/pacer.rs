@@ -48,6 +48,14 @@ impl Pacer {
         self.tokens
     }
 
+    /// How long it takes until the last of `bytes` may leave, if all before leave as soon as they
+    /// may.
+    pub fn time_for(&self, bytes: u64) -> Duration {
+        let missing = u128::from(bytes.saturating_sub(self.tokens));
+        let nanos = missing * 1_000_000_000 / u128::from(self.rate.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
     /// Takes what was sent out of the bucket.
     pub fn spend(&mut self, bytes: u64) {
         self.tokens = self.tokens.saturating_sub(bytes);
@@ -112,6 +120,17 @@ mod tests {
         pacer.allowance(micros(20_000_000));
         pacer.begin(micros(20_000_000), LEAST_RATE);
         assert_eq!(pacer.allowance(micros(20_000_000)), 32_000);
+    }
+
+    #[test]
+    fn what_a_picture_takes_is_known_when_it_begins() {
+        let mut pacer = Pacer::new(1000, micros(0));
+        pacer.begin(micros(0), LEAST_RATE);
+        assert_eq!(pacer.time_for(32_000), Duration::ZERO);
+        assert_eq!(pacer.time_for(44_500), Duration::from_millis(1));
+        pacer.spend(32_000);
+        assert_eq!(pacer.time_for(12_500), Duration::from_millis(1));
+        assert!(pacer.time_for(u64::MAX) > Duration::from_secs(86_400));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use media::{AccessUnit, Clock, Delays, FrameRate, MediaTime, h264::ParameterSets};
+use media::{AccessUnit, Clock, FrameRate, MediaTime, h264::ParameterSets};
 use rtp_packetizer::{
     PacketBatch, RtpClock, RtpTimestamp, Sequence, Ssrc,
     h264::{Config, ConfigError, Packetizer, Totals},
@@ -20,6 +20,7 @@ use tracing::{debug, info};
 use super::{
     keyframes::{KeyframeRequests, REUSE_WINDOW},
     log::{Cursor, Delivery, Item, Limits, Log},
+    stages::{Past, Stages, Stamps, Step, Turn, Typical},
 };
 
 /// One published picture.
@@ -29,6 +30,15 @@ pub struct Picture {
     pub batch: PacketBatch,
     /// When it was published, on the capture clock.
     pub published: MediaTime,
+    /// What went before.
+    pub past: Past,
+}
+
+impl Picture {
+    /// It is next for a viewer now; its last byte is held back for `pacing` on purpose.
+    pub fn turn(&self, now: MediaTime, pacing: Duration) -> Turn {
+        Turn { past: self.past, published: self.published, since: now, pacing }
+    }
 }
 
 impl Item for Picture {
@@ -125,6 +135,7 @@ pub enum Stage {
 pub struct Mount {
     identity: Identity,
     rtp_clock: RtpClock,
+    stages: Stages,
     shared: Mutex<Shared>,
     /// The number of the next picture: what viewers wait on.
     end: watch::Sender<u64>,
@@ -177,6 +188,7 @@ impl Mount {
         let mount = Arc::new(Self {
             rtp_clock: RtpClock::new(now, identity.first_timestamp),
             identity,
+            stages: Stages::default(),
             shared: Mutex::new(shared),
             end: watch::Sender::new(0),
             stage: watch::Sender::new(Stage::Starting),
@@ -188,7 +200,6 @@ impl Mount {
             rate: None,
             bitrate: None,
             version: 0,
-            delays: Delays::default(),
         };
         Ok((mount, publisher))
     }
@@ -201,6 +212,11 @@ impl Mount {
     /// The path under which the stream is served.
     pub fn name(&self) -> &str {
         &self.identity.name
+    }
+
+    /// Where its pictures' time goes.
+    pub fn stages(&self) -> &Stages {
+        &self.stages
     }
 
     /// Changes each time a picture is published.
@@ -272,8 +288,6 @@ pub struct Publisher {
     rate: Option<FrameRate>,
     bitrate: Option<u32>,
     version: u64,
-    /// From when pictures were taken to when they were here for everyone.
-    delays: Delays,
 }
 
 impl Publisher {
@@ -306,30 +320,28 @@ impl Publisher {
         self.mount.lock().start = Start::OnDemand;
     }
 
-    /// Packetizes a picture and hands it to everyone who watches.
+    /// Packetizes a picture that came encoded, just now, and hands it to everyone who watches.
     pub fn publish(&mut self, unit: &AccessUnit) {
+        self.publish_encoded(unit, &Stamps::of_encoded(self.clock.now()));
+    }
+
+    /// Packetizes a picture and hands it to everyone who watches. `stamps` say what became of it
+    /// before.
+    pub fn publish_encoded(&mut self, unit: &AccessUnit, stamps: &Stamps) {
         let timestamp = self.mount.rtp_clock.timestamp(unit.time());
         let Some(batch) = self.packetizer.packetize(unit, timestamp) else { return };
         if batch.is_keyframe() {
             self.refresh_announcement();
         }
         let published = self.clock.now();
-        self.delays.note(published.saturating_since(unit.time()));
-        if self.delays.count().is_multiple_of(TOLD_EVERY) {
-            debug!(
-                mount = self.mount.name(),
-                median_delay = ?self.delays.median(),
-                longest_delay = ?self.delays.longest(),
-                "from when pictures were taken to when they could be sent"
-            );
-        }
+        let past = self.mount.stages.published(unit.time(), stamps, published);
         let end = {
             let mut shared = self.mount.lock();
             if batch.is_keyframe() {
                 shared.keyframes.published(published);
             }
             shared.totals = self.packetizer.totals();
-            shared.log.push(Arc::new(Picture { batch, published }));
+            shared.log.push(Arc::new(Picture { batch, published, past }));
             shared.log.end()
         };
         self.mount.end.send_replace(end);
@@ -357,11 +369,12 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
+        let stages = &self.mount.stages;
         info!(
-            pictures = self.delays.count(),
-            median_delay = ?self.delays.median(),
-            longest_delay = ?self.delays.longest(),
-            "stream closed; delays are from when a picture was taken to when it could be sent"
+            pictures = stages.of(Step::Packetize).count(),
+            delay_beyond_capture_and_encoding = %Typical(stages.of(Step::Added)),
+            %stages,
+            "stream closed"
         );
         self.mount.stage.send_replace(Stage::Ended);
         // Viewers that wait for a picture look again.
@@ -372,8 +385,6 @@ impl Drop for Publisher {
 /// Dynamic RTP payload type (RFC 3551 section 6): with one video track any of 96 to 127 will do,
 /// and 96 is what clients see most.
 pub const PAYLOAD_TYPE: u8 = 96;
-/// Pictures from one line of the log on delays to the next: ten seconds, as a rule.
-const TOLD_EVERY: u64 = 300;
 /// Between pictures of a source that does not know its rate.
 const ASSUMED_INTERVAL: Duration = Duration::from_millis(40);
 

@@ -4,11 +4,13 @@
 //! hardware never idles for want of one; while it has none, newer pictures take the place of those
 //! that wait, so that no queue builds up.
 
-use encode::{Encoder, Received};
-use media::Clock;
+use std::collections::VecDeque;
 
-use super::slot::{Closed, Slot};
-use crate::live::Publisher;
+use encode::{Encoder, Picture, Received};
+use media::{AccessUnit, Clock, MediaTime};
+
+use super::slot::{Closed, Slot, Waiting};
+use crate::live::{Publisher, Stamps};
 
 /// Encodes and publishes all there is, until the slot is closed.
 pub(super) fn run(
@@ -17,22 +19,25 @@ pub(super) fn run(
     publisher: &mut Publisher,
     clock: &dyn Clock,
 ) -> Result<(), encode::Error> {
-    let mut forced = Forced::default();
+    let (mut forced, mut given) = (Forced::default(), Given::default());
     loop {
         if encoder.has_room() {
-            let picture = match encoder.in_flight() {
+            let waiting = match encoder.in_flight() {
                 0 => slot.wait().map(Some),
                 _ => slot.take(),
             };
-            match picture {
-                Ok(Some(picture)) => {
+            match waiting {
+                Ok(Some(waiting)) => {
+                    let now = clock.now();
                     let is_pending = forced.is_pending(encoder.in_flight());
-                    if !is_pending && publisher.mount().take_keyframe_request(clock.now()) {
+                    let is_forced = !is_pending && publisher.mount().take_keyframe_request(now);
+                    if is_forced {
                         encoder.force_keyframe();
-                        encoder.submit(picture)?;
+                    }
+                    given.note(&waiting, now);
+                    encoder.submit(waiting.picture)?;
+                    if is_forced {
                         forced.sent(encoder.in_flight());
-                    } else {
-                        encoder.submit(picture)?;
                     }
                 }
                 Ok(None) => {}
@@ -43,18 +48,52 @@ pub(super) fn run(
         let waker = encoder.has_room().then(|| slot.waker());
         if let Received::Unit(unit) = encoder.receive(waker)? {
             forced.received(unit.is_keyframe());
-            publisher.publish(&unit);
+            publisher.publish_encoded(&unit, &given.stamps(&unit, clock.now()));
         }
     }
     encoder.drain()?;
     while encoder.in_flight() > 0 {
         match encoder.receive(None)? {
-            Received::Unit(unit) => publisher.publish(&unit),
+            Received::Unit(unit) => {
+                publisher.publish_encoded(&unit, &given.stamps(&unit, clock.now()));
+            }
             Received::Woken => {}
             Received::Idle => break,
         }
     }
     Ok(())
+}
+
+/// What became of the pictures that the encoder has, so that what it makes of them can tell.
+#[derive(Debug, Default)]
+struct Given {
+    /// When each was taken, and what is known of it; the oldest first.
+    pictures: VecDeque<(MediaTime, Stamps)>,
+}
+
+impl Given {
+    /// The encoder is given a picture now.
+    fn note(&mut self, waiting: &Waiting, now: MediaTime) {
+        let taken = match &waiting.picture {
+            Picture::Raw(frame) => frame.time(),
+            Picture::Lent { time, .. } => *time,
+        };
+        let Waiting { arrived, ready, .. } = *waiting;
+        if self.pictures.len() == MOST_GIVEN {
+            self.pictures.pop_front();
+        }
+        self.pictures.push_back((taken, Stamps { arrived, ready, given: now, encoded: now }));
+    }
+
+    /// Of the picture that has come out now. Nothing is reordered: those before it were dropped.
+    fn stamps(&mut self, unit: &AccessUnit, now: MediaTime) -> Stamps {
+        let at = self.pictures.iter().position(|(taken, _)| *taken == unit.time());
+        let found = at.and_then(|at| self.pictures.drain(..=at).next_back());
+        match found {
+            Some((_, stamps)) => Stamps { encoded: now, ..stamps },
+            None => Stamps::of_encoded(now),
+        }
+    }
 }
 
 /// A keyframe that was asked for and has not come out yet. Until it has, the wish stands with the
@@ -81,12 +120,12 @@ impl Forced {
     }
 }
 
+/// More than any encoder has in flight: what it drops without a word is forgotten.
+const MOST_GIVEN: usize = 64;
+
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
-    use encode::Picture;
-    use media::{AccessUnit, FramePool, I420Layout, MediaTime};
+    use media::{FramePool, I420Layout};
     use v4l2::Waker;
 
     use super::*;
@@ -151,6 +190,39 @@ mod tests {
         let mut encoder = Narrow::default();
         run(&slot, &mut encoder, &mut stream.publisher, &*stream.clock).unwrap();
         assert!(!encoder.was_woken);
+    }
+
+    #[test]
+    fn what_comes_out_knows_when_it_went_in() {
+        let at = MediaTime::from_nanos;
+        let mut pool = FramePool::new(I420Layout::new(2, 2).unwrap(), 1);
+        let mut give = |given: &mut Given, taken: u64| {
+            let picture = pool.take(at(taken)).unwrap().into();
+            let waiting = Waiting { picture, arrived: at(taken + 1), ready: at(taken + 3) };
+            given.note(&waiting, at(taken + 6));
+        };
+        let unit = |taken| AccessUnit::from_annexb(vec![0, 0, 1, 0x65].into(), at(taken));
+        let stamps = |taken: u64, now| Stamps {
+            arrived: at(taken + 1),
+            ready: at(taken + 3),
+            given: at(taken + 6),
+            encoded: at(now),
+        };
+        let mut given = Given::default();
+        // A camera's clock may go back, and its times repeat.
+        for taken in [100, 200, 150, 150] {
+            give(&mut given, taken);
+        }
+        assert_eq!(given.stamps(&unit(200), at(300)), stamps(200, 300), "the first was dropped");
+        assert_eq!(given.stamps(&unit(100), at(301)), Stamps::of_encoded(at(301)), "never given");
+        for now in [310, 320] {
+            assert_eq!(given.stamps(&unit(150), at(now)), stamps(150, now));
+        }
+        assert!(given.pictures.is_empty());
+        // An encoder that gives nothing back does not fill the memory.
+        (0..1000).for_each(|taken| give(&mut given, taken));
+        assert_eq!(given.pictures.len(), MOST_GIVEN);
+        assert_eq!(given.stamps(&unit(999), at(2000)), stamps(999, 2000));
     }
 
     #[test]

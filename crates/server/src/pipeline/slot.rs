@@ -8,6 +8,7 @@ use std::{
 };
 
 use encode::Picture;
+use media::MediaTime;
 use tracing::debug;
 use v4l2::Waker;
 
@@ -21,9 +22,19 @@ pub(super) struct Slot {
     waker: Waker,
 }
 
+/// A picture that is to be encoded.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) picture: Picture,
+    /// When it had left the driver.
+    pub(super) arrived: MediaTime,
+    /// When it was put in.
+    pub(super) ready: MediaTime,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    picture: Option<Picture>,
+    picture: Option<Waiting>,
     closed: bool,
 }
 
@@ -42,7 +53,7 @@ impl Slot {
     }
 
     /// Puts a picture in, in the place of one that nobody has taken.
-    pub(super) fn put(&self, picture: Picture) -> Result<(), Closed> {
+    pub(super) fn put(&self, picture: Waiting) -> Result<(), Closed> {
         let replaced = {
             let mut state = self.lock();
             if state.closed {
@@ -52,20 +63,20 @@ impl Slot {
         };
         self.tell();
         if let Some(replaced) = replaced {
-            debug!(picture = ?replaced, "encoder too slow: a picture was skipped");
+            debug!(picture = ?replaced.picture, "encoder too slow: a picture was skipped");
         }
         Ok(())
     }
 
     /// The newest picture, if one is there.
-    pub(super) fn take(&self) -> Result<Option<Picture>, Closed> {
+    pub(super) fn take(&self) -> Result<Option<Waiting>, Closed> {
         // Before looking: what is put in afterwards wakes again.
         self.waker.reset();
         self.lock().take()
     }
 
     /// The newest picture; waits for one.
-    pub(super) fn wait(&self) -> Result<Picture, Closed> {
+    pub(super) fn wait(&self) -> Result<Waiting, Closed> {
         self.waker.reset();
         let mut state = self.lock();
         loop {
@@ -98,7 +109,7 @@ impl Slot {
 }
 
 impl State {
-    fn take(&mut self) -> Result<Option<Picture>, Closed> {
+    fn take(&mut self) -> Result<Option<Waiting>, Closed> {
         match self.picture.take() {
             None if self.closed => Err(Closed),
             picture => Ok(picture),
@@ -116,13 +127,19 @@ impl Drop for CloseOnDrop<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use media::{FramePool, I420Layout, MediaTime};
+pub(super) mod tests {
+    use media::{Frame, FramePool, I420Layout};
 
     use super::*;
 
-    fn time(picture: &Picture) -> MediaTime {
-        let Picture::Raw(frame) = picture else { panic!("{picture:?} was not put in") };
+    impl From<Frame> for Waiting {
+        fn from(frame: Frame) -> Self {
+            Self { arrived: frame.time(), ready: frame.time(), picture: frame.into() }
+        }
+    }
+
+    fn time(waiting: &Waiting) -> MediaTime {
+        let Picture::Raw(frame) = &waiting.picture else { panic!("{waiting:?} was not put in") };
         frame.time()
     }
 

@@ -15,7 +15,7 @@ use crate::{
         pacer::{self, Pacer},
         udp::{Destination, Endpoint, Pair, Ports, Sent},
     },
-    live::{Mount, Picture},
+    live::{Mount, Picture, stages::Turn},
 };
 
 /// A viewer that is being served.
@@ -24,6 +24,8 @@ pub(super) struct Active {
     pacer: Pacer,
     sending: Option<Sending>,
     catching_up: Option<CatchUp>,
+    /// Pictures published before are late for this viewer, and nobody made them so.
+    joined: MediaTime,
 }
 
 /// How far a viewer has got.
@@ -40,6 +42,8 @@ struct Sending {
     next_packet: usize,
     /// Since when the device has taken nothing.
     congested: Option<MediaTime>,
+    /// Where its time goes, if that is counted.
+    turn: Option<Turn>,
 }
 
 /// A viewer that began with a cached keyframe gets the backlog at twice real time at most.
@@ -54,7 +58,8 @@ impl Active {
     pub(super) fn new(viewer: Viewer, packet_size: usize, now: MediaTime) -> Self {
         let catching_up =
             viewer.first.as_ref().map(|first| CatchUp { joined: now, origin: first.published });
-        Self { pacer: Pacer::new(packet_size, now), viewer, sending: None, catching_up }
+        let pacer = Pacer::new(packet_size, now);
+        Self { pacer, viewer, sending: None, catching_up, joined: now }
     }
 
     /// Sends whatever may be sent now.
@@ -86,6 +91,9 @@ impl Active {
             }
             let batch = &sending.picture.batch;
             let Some(packet) = batch.packet(sending.next_packet) else {
+                if let Some(turn) = &sending.turn {
+                    self.viewer.counters.added.note(mount.stages().sent(turn, now));
+                }
                 self.sending = None;
                 continue;
             };
@@ -93,6 +101,13 @@ impl Active {
                 let pace = mount.pace();
                 let rate = pacer::rate(batch.bytes().len(), pace.interval, pace.bitrate);
                 self.pacer.begin(now, rate);
+                // What is caught up with is late on purpose.
+                let is_counted =
+                    self.catching_up.is_none() && sending.picture.published >= self.joined;
+                if is_counted && sending.turn.is_none() {
+                    let pacing = self.pacer.time_for(batch.bytes().len() as u64);
+                    sending.turn = Some(sending.picture.turn(now, pacing));
+                }
             }
             let allowance = self.pacer.allowance(now);
             if allowance < packet.len() as u64 {
@@ -125,6 +140,7 @@ impl Active {
                     );
                     let refused = run.packets.len() as u64;
                     self.viewer.counters.refused.fetch_add(refused, Ordering::Relaxed);
+                    sending.turn = None;
                 }
             }
             self.pacer.spend(bytes.len() as u64);
@@ -141,7 +157,7 @@ impl Active {
                 delivery.entry
             }
         };
-        Some(Sending { picture, next_packet: 0, congested: None })
+        Some(Sending { picture, next_packet: 0, congested: None, turn: None })
     }
 }
 

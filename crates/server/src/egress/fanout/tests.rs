@@ -6,7 +6,10 @@ use tokio::time::advance;
 use super::*;
 use crate::{
     egress::udp::Sent,
-    live::mount::{Start, tests::Stream},
+    live::{
+        mount::{Start, tests::Stream},
+        stages::Step,
+    },
 };
 
 /// A stream, its fan-out and its viewers, in virtual time.
@@ -241,6 +244,41 @@ async fn a_keyframe_leaves_in_a_burst_and_then_evenly_within_a_quarter_of_the_in
         assert!(packets == expected);
         seen += count;
     }
+}
+
+/// What the log and the status tell of a picture's delay is all there is of it.
+#[tokio::test(start_paused = true)]
+async fn the_steps_of_a_picture_are_its_whole_delay() {
+    let mut hall = Hall::new(Start::OnDemand);
+    // The picture with which a viewer begins is as late as the viewer is.
+    hall.stream.publish(true, 300_000);
+    sleep(Duration::from_millis(1)).await;
+    let (seat, other) = (Seat::new(), Seat::new());
+    hall.watch(&seat).await;
+    hall.watch(&other).await;
+    sleep(FRAME * 2).await;
+    let mount = Arc::clone(&hall.stream.mount);
+    assert_eq!(mount.stages().of(Step::Total).count(), 0);
+    assert_eq!(seat.counters.added.read().count(), 0);
+
+    let before = hall.stream.publish_late(300_000);
+    sleep(FRAME).await;
+    let of = |step| {
+        let delays = mount.stages().of(step);
+        assert_eq!(delays.count(), 2, "{step}");
+        delays.longest()
+    };
+    let (queue, send, pacing) = (of(Step::Queue), of(Step::Send), of(Step::Pacing));
+    assert_eq!(queue, Duration::ZERO, "here, nothing takes time but what is made to");
+    // All but a burst of 32 packets, in a quarter of 40 ms for the whole.
+    let expected = Duration::from_millis(10).mul_f64(1.0 - 32.0 * 1372.0 / 303_000.0);
+    assert!(pacing.abs_diff(expected) < Duration::from_micros(20), "{pacing:?}, {expected:?}");
+    // The timer is late by up to two of its steps.
+    let late = send - pacing;
+    assert!(late <= Duration::from_millis(2), "{late:?} late");
+    assert_eq!(of(Step::Total), Duration::from_millis(20) + queue + send);
+    assert_eq!(of(Step::Added), before + queue + late);
+    assert_eq!(seat.counters.added.read().longest(), of(Step::Added));
 }
 
 #[tokio::test(start_paused = true)]

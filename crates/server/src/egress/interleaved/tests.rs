@@ -9,6 +9,7 @@ use rtp_packetizer::{
 use rtsp_proto::Event;
 
 use super::*;
+use crate::live::stages::Past;
 
 fn picture(size: usize, packet_size: usize) -> Arc<Picture> {
     let mut packetizer = Packetizer::new(Config {
@@ -22,7 +23,7 @@ fn picture(size: usize, packet_size: usize) -> Arc<Picture> {
     stream.extend((0..size).map(|at| (at % 251) as u8 | 1));
     let unit = AccessUnit::from_annexb(stream.into(), MediaTime::ZERO);
     let batch = packetizer.packetize(&unit, RtpTimestamp(9)).unwrap();
-    Arc::new(Picture { batch, published: MediaTime::ZERO })
+    Arc::new(Picture { batch, published: MediaTime::ZERO, past: Past::default() })
 }
 
 /// Takes as many bytes as it is told at each write.
