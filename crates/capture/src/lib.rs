@@ -7,7 +7,7 @@
 use std::{borrow::Cow, io, path::PathBuf};
 
 use ::v4l2::loan::{Lend, Loan};
-use media::{AccessUnit, Frame, FrameRate, I420Layout, MediaTime, h264::ParameterSets};
+use media::{AccessUnit, Colours, Frame, FrameRate, I420Layout, MediaTime, h264::ParameterSets};
 
 pub mod file;
 pub mod pipe;
@@ -40,6 +40,8 @@ pub enum Description {
         layout: I420Layout,
         /// Nominal rate.
         rate: FrameRate,
+        /// What the samples mean. Of pictures that are lent, the camera's format says the range.
+        colours: Colours,
     },
     /// H.264 access units.
     H264 {

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use media::{Clock, FramePool, FrameRate, I420Layout, MediaTime, WallTime};
+use media::{Clock, Colours, FramePool, FrameRate, I420Layout, MediaTime, WallTime};
 
 use crate::{Captured, Description, Source};
 
@@ -86,7 +86,7 @@ impl TestCard {
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let Config { layout, rate, .. } = config;
         Ok(Self {
-            description: Description::Raw { layout, rate },
+            description: Description::Raw { layout, rate, colours: Colours::assumed(layout) },
             rate,
             picture: Picture::new(&config)?,
             pool: FramePool::new(layout, POOL),

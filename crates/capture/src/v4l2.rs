@@ -6,6 +6,7 @@ use self::choice::Offer;
 
 mod camera;
 pub mod choice;
+mod colours;
 pub mod controls;
 mod h264;
 mod lasting;

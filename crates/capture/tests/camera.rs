@@ -126,7 +126,7 @@ fn every_raw_format_becomes_the_same_picture() {
             let (kernel, given) = kernel(pixel_format, config);
             given.always(|_, format| in_memory(format));
             let mut camera = start(&kernel, Config::default()).unwrap();
-            let Description::Raw { layout, rate } = camera.description() else {
+            let Description::Raw { layout, rate, .. } = camera.description() else {
                 panic!("{:?}", camera.description());
             };
             assert_eq!((layout.width(), layout.height(), rate.as_f64()), (50, 38, 20.0));
@@ -335,7 +335,7 @@ fn what_is_wanted_is_chosen_of_what_there_is() {
         rate: media::FrameRate::new(10, 1),
     };
     let camera = start(&kernel, Config { wanted, ..Config::default() }).unwrap();
-    let Description::Raw { layout, rate } = camera.description() else { panic!() };
+    let Description::Raw { layout, rate, .. } = camera.description() else { panic!() };
     assert_eq!((layout.width(), rate.as_f64()), (50, 10.0));
     drop(camera);
     assert_clean(&kernel);

@@ -13,7 +13,7 @@ use capture::{
     Captured, Description, Error, Source,
     pipe::{self, Format},
 };
-use media::{AccessUnit, Clock, Frame, FrameRate, I420Layout, MediaTime, WallTime};
+use media::{AccessUnit, Clock, Colours, Frame, FrameRate, I420Layout, MediaTime, WallTime};
 
 /// A clock that reading and sleeping move.
 #[derive(Default)]
@@ -125,7 +125,10 @@ mod raw {
     fn description_and_content() {
         let (_, mut source) = open([picture(1), picture(2)], FRAME, format());
         let Format::Yuv420p { layout, rate } = format() else { unreachable!() };
-        assert_eq!(*source.description(), Description::Raw { layout, rate });
+        assert_eq!(
+            *source.description(),
+            Description::Raw { layout, rate, colours: Colours::assumed(layout) }
+        );
         assert_eq!(frame(&mut *source).bytes(), [1; 12]);
         assert_eq!(frame(&mut *source).bytes(), [2; 12]);
         assert!(source.next().unwrap().is_none());

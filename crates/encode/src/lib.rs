@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use media::{AccessUnit, Frame, FrameRate, I420Layout, MediaTime};
+use media::{AccessUnit, Colours, Frame, FrameRate, I420Layout, MediaTime};
 use v4l2::{Waker, loan::Loan};
 
 pub use self::choice::{Choice, UnknownChoice, open};
@@ -32,6 +32,9 @@ pub struct Config {
     pub bitrate: u32,
     /// Pictures from one IDR to the next, at least 1.
     pub gop: u32,
+    /// What the samples of pictures mean; the range of those that are lent is that of the camera's
+    /// format.
+    pub colours: Colours,
     /// How long hardware may have pictures to encode and give nothing, before that is
     /// [`Error::Stalled`]; 30 frame intervals, if that is longer. Raising it makes viewers look at a
     /// still picture for longer; lowering it takes a busy machine for a broken one.
@@ -39,9 +42,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// With [`Config::PATIENCE`].
+    /// With [`Colours::assumed`] and [`Config::PATIENCE`].
     pub const fn new(layout: I420Layout, rate: FrameRate, bitrate: u32, gop: u32) -> Self {
-        Self { layout, rate, bitrate, gop, patience: Self::PATIENCE }
+        let colours = Colours::assumed(layout);
+        Self { layout, rate, bitrate, gop, colours, patience: Self::PATIENCE }
     }
 
     /// Two seconds: many times what hardware takes for a picture, also where it is emulated.

@@ -15,7 +15,7 @@ use ::openh264::{
     },
     formats::YUVSource,
 };
-use media::{AccessUnit, Frame, I420Layout};
+use media::{AccessUnit, Colours, Frame, I420Layout};
 use v4l2::Waker;
 
 use crate::{Config, Encoder, Error, Picture, Received};
@@ -257,17 +257,37 @@ fn settings(config: &Config) -> EncoderConfig {
         .complexity(Complexity::Low)
         // Threads share a picture by slices, and there is one.
         .num_threads(1)
-        .vui(colours(config.layout))
+        .vui(vui(config.colours))
 }
 
-/// What players assume of an untagged picture of this size. Raw I420 carries no tag; to write the
-/// assumption down makes all players assume the same.
-fn colours(layout: I420Layout) -> VuiConfig {
-    if layout.width() >= 1280 || layout.height() > 576 {
-        VuiConfig::bt709()
-    } else {
-        VuiConfig::bt601()
-    }
+/// What goes into the SPS. Of the code points the library's wrapper lacks those for the cinema.
+fn vui(colours: Colours) -> VuiConfig {
+    use ::openh264::encoder::{
+        ColorPrimaries as P, MatrixCoefficients as M, TransferCharacteristics as T,
+    };
+    let Colours { primaries, transfer, matrix, full_range } = colours;
+    let known = [P::Bt709, P::Bt470M, P::Bt470BG, P::Smpte170M, P::Smpte240M, P::Film, P::Bt2020];
+    let known = known.into_iter().find(|known| known.as_u8() == primaries);
+    let vui = VuiConfig::new().color_primaries(known.unwrap_or(P::Unspecified));
+    let known = [
+        T::Bt709,
+        T::Bt470M,
+        T::Bt470Bg,
+        T::Smpte170M,
+        T::Smpte240M,
+        T::Linear,
+        T::Srgb,
+        T::Bt2020_10,
+        T::Bt2020_12,
+        T::Smpte2084,
+        T::Hlg,
+    ];
+    let known = known.into_iter().find(|known| known.as_u8() == transfer);
+    let vui = vui.transfer_characteristics(known.unwrap_or(T::Unspecified));
+    let known =
+        [M::Bt709, M::Fcc, M::Bt470Bg, M::Smpte170M, M::Smpte240M, M::Bt2020Ncl, M::Bt2020Cl];
+    let known = known.into_iter().find(|known| known.as_u8() == matrix);
+    vui.matrix_coefficients(known.unwrap_or(M::Unspecified)).full_range(full_range)
 }
 
 fn failed(error: ::openh264::Error) -> Error {

@@ -14,7 +14,7 @@
 
 use std::{path::Path, time::Instant};
 
-use media::{Frame, MediaTime};
+use media::{Colours, Frame, MediaTime};
 use tracing::{debug, info};
 use v4l2::{
     Content, Control, Device, Format, Next, Queue, Trouble, Value, Waker,
@@ -30,6 +30,7 @@ use self::{
 };
 use crate::{Config, Encoder, Error, Picture, Received};
 
+mod colours;
 mod find;
 mod layout;
 mod pending;
@@ -118,7 +119,13 @@ impl V4l2M2m {
         let settings = settings::set_up(&device, &name, &candidate, config, wanted)?;
         let Settings { output, capture, format, controls } = settings;
         let has_lender = lender.is_some();
+        let is_full = wanted.is_some_and(|format| format.color.is_full_range());
         let (raw, way, against) = sharing::arrange(&device, output, &format, lender, RAW_BUFFERS)?;
+        // Copies are what the configuration says, of limited range if need be.
+        let colours = match way {
+            Way::Copy => config.colours,
+            Way::Import(_) | Way::Export => Colours { full_range: is_full, ..config.colours },
+        };
         let coded = Queue::allocate(&device, capture, CODED_BUFFERS)?;
         let mut encoder = Self {
             name,
@@ -130,7 +137,7 @@ impl V4l2M2m {
             lent: Vec::new(),
             controls,
             pending: Pending::new(config.rate.interval()),
-            units: Units::default(),
+            units: Units::new(colours),
             keyframe_wanted: false,
             is_broken: false,
             drain: Drain::No,

@@ -8,7 +8,7 @@ use capture::synthetic::{
 };
 use encode::{Config, Encoder, Error, Received, openh264::Openh264};
 use media::{
-    AccessUnit, Frame, FramePool, FrameRate, I420Layout, MediaTime, WallTime,
+    AccessUnit, Colours, Frame, FramePool, FrameRate, I420Layout, MediaTime, WallTime,
     h264::{NalType, ParameterSets, SpsDescription},
 };
 use openh264::{decoder::Decoder, formats::YUVSource};
@@ -101,6 +101,28 @@ fn assert_card_survives(config: &Config, least_psnr: f64) {
         assert_eq!(stamp, Ok(card.stamp(number)), "{config:?}");
         let psnr = luma_psnr(&frame, decoded.y(), stride);
         assert!(psnr >= least_psnr, "frame {number}: {psnr:.1} dB, {config:?}");
+    }
+}
+
+/// Whatever the size is: most cameras say BT.601 of a picture that players take for BT.709.
+#[test]
+fn colours_are_said_in_the_stream() {
+    let webcam = Colours { primaries: 1, transfer: 13, matrix: 6, full_range: false };
+    for (width, height) in [(640, 480), (1280, 720)] {
+        let config = config(width, height, 1_000_000, 30);
+        assert_eq!(config.colours, Colours::assumed(config.layout));
+        for colours in [
+            config.colours,
+            Colours::BT601,
+            Colours::BT709,
+            Colours { full_range: true, ..Colours::BT601 },
+            webcam,
+        ] {
+            let mut encoder = Openh264::new(&Config { colours, ..config.clone() }).unwrap();
+            let unit = encoded(&mut encoder, Card::new(&config).frame(0));
+            let sets = ParameterSets::in_band(&unit).unwrap().unwrap();
+            assert_eq!(sets.description().colours, Some(colours), "{width}x{height}");
+        }
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use capture::{Captured, Source, v4l2::Camera};
+use capture::{Captured, Description, Source, v4l2::Camera};
 use encode::{
     Encoder, Error, Picture, Received,
     v4l2_m2m::{Sharing, V4l2M2m},
 };
 use media::{
-    Clock, FramePool, FrameRate, MediaTime, WallTime,
+    Clock, Colours, FramePool, FrameRate, MediaTime, WallTime,
     h264::{NalType, ParameterSets},
 };
 use v4l2::{
@@ -18,6 +18,7 @@ use v4l2::{
         Alignment, Errno, Errors, Kernel, Misbehaviour, camera,
         encoder::{self, Headers, KeyFlags, Last, Period},
     },
+    format::Color,
     loan::Lend,
 };
 
@@ -419,6 +420,41 @@ fn a_camera_and_an_encoder_share_what_both_can() {
         let is_one = |number| picture(&mut pool, number).bytes() == frame.bytes();
         assert!((20..24).any(is_one), "{name}");
         drop(camera);
+        assert_clean(&kernel);
+    }
+}
+
+/// The driver of an encoder says nothing of colours in its SPS, or what it likes.
+#[test]
+fn colours_are_said_in_the_stream_and_the_range_is_that_of_the_memory() {
+    /// Of a camera: as webcams have it, and in full range.
+    const SRGB: Color = Color { space: 8, encoding: 0, quantization: 0, transfer: 0 };
+    const FULL: Color = Color { quantization: 1, ..SRGB };
+    let webcam = Colours { primaries: 1, transfer: 13, matrix: 6, full_range: false };
+    for (color, imports, expected) in [
+        (SRGB, true, webcam),
+        (SRGB, false, webcam),
+        (FULL, true, Colours { full_range: true, ..webcam }),
+        // Copies are made limited on the way.
+        (FULL, false, webcam),
+    ] {
+        let kernel = Kernel::new();
+        let unit = encoder::Config { imports, ..encoder::Config::default() };
+        kernel.add_encoder(NODE, unit);
+        let camera = camera::Config { color, ..nv12_camera(imports) };
+        let unit = kernel.add_camera("/dev/video0", camera);
+        unit.always(|number, _| camera::Picture::of(semi_planar(number)));
+        let device = kernel.open("/dev/video0").unwrap();
+        let mut camera = Camera::start(device, Default::default(), clock()).unwrap();
+        let Description::Raw { colours, .. } = *camera.description() else { panic!() };
+        assert_eq!(colours, webcam);
+        let config = encode::Config { colours, ..config(WIDTH, HEIGHT, 1) };
+        let device = kernel.open(NODE).unwrap();
+        let mut encoder = V4l2M2m::start(device, &config, camera.lender()).unwrap();
+        let units = stream(&mut camera, &mut encoder, 2);
+        let sets = ParameterSets::in_band(&units[1]).unwrap().unwrap();
+        assert_eq!(sets.description().colours, Some(expected), "{color:?} {imports}");
+        drop((encoder, camera));
         assert_clean(&kernel);
     }
 }

@@ -8,12 +8,13 @@ use h264_reader::nal::{
 };
 use smallvec::SmallVec;
 
-use crate::{access_unit::AccessUnit, time::FrameRate};
+use crate::{access_unit::AccessUnit, colours::Colours, time::FrameRate};
 
-pub use self::restriction::without_reordering;
+pub use self::vui::{with_colours, without_reordering};
 pub use crate::nal::NalType;
 
-mod restriction;
+mod bits;
+mod vui;
 
 /// A sequence parameter set and the picture parameter sets that go with it, as NAL units without
 /// start codes: what a decoder must have before the first picture.
@@ -96,6 +97,8 @@ pub struct SpsDescription {
     /// Frames per second as the VUI states them (H.264 E.2.1), where it does: a hint that
     /// encoders are known to get wrong.
     pub frame_rate: Option<FrameRate>,
+    /// What the samples mean, where the VUI states it (H.264 E.2.1, `video_signal_type`).
+    pub colours: Option<Colours>,
 }
 
 impl SpsDescription {
@@ -127,6 +130,7 @@ impl SpsDescription {
             may_reorder: may_reorder(&sps, profile_idc),
             may_interlace: !matches!(sps.frame_mbs_flags, FrameMbsFlags::Frames),
             frame_rate: frame_rate(&sps),
+            colours: colours(&sps),
         })
     }
 }
@@ -171,6 +175,16 @@ fn frame_rate(sps: &SeqParameterSet) -> Option<FrameRate> {
         (divisor, rest) = (rest, divisor % rest);
     }
     FrameRate::new(timing.time_scale / divisor.max(1), ticks / divisor.max(1))
+}
+
+fn colours(sps: &SeqParameterSet) -> Option<Colours> {
+    let signal = sps.vui_parameters.as_ref()?.video_signal_type.as_ref()?;
+    let full_range = signal.video_full_range_flag;
+    let description = signal.colour_description.as_ref();
+    let [primaries, transfer, matrix] = description.map_or([Colours::UNSPECIFIED; 3], |said| {
+        [said.colour_primaries, said.transfer_characteristics, said.matrix_coefficients]
+    });
+    Some(Colours { primaries, transfer, matrix, full_range })
 }
 
 fn profile_name(profile_idc: u8, constraints: u8) -> &'static str {

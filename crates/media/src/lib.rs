@@ -9,6 +9,7 @@
 
 pub mod access_unit;
 pub mod annexb;
+mod colours;
 pub mod convert;
 mod delays;
 pub mod frame;
@@ -17,6 +18,7 @@ mod nal;
 pub mod time;
 
 pub use access_unit::AccessUnit;
+pub use colours::Colours;
 pub use delays::{Delays, SharedDelays};
 pub use frame::{Frame, FramePool, I420Layout};
 pub use time::{Clock, FrameRate, MediaTime, WallTime};

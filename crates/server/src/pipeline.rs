@@ -161,9 +161,10 @@ impl Worker {
                 self.publisher.announce(parameter_sets, rate, None);
                 self.forward(&mut *source)
             }
-            (Description::Raw { layout, rate }, Some(encoding)) => {
+            (Description::Raw { layout, rate, colours }, Some(encoding)) => {
                 self.publisher.start_on_demand();
-                self.encode(&mut *source, config.encoder, encoding(layout, rate))
+                let encoding = encode::Config { colours, ..encoding(layout, rate) };
+                self.encode(&mut *source, config.encoder, encoding)
             }
             (Description::Raw { layout, .. }, None) => End::NotEncoded { layout },
         }

@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive};
 use zerocopy::FromZeros;
 
 use crate::uapi::{
-    V4L2_FIELD_NONE, V4L2_PIX_FMT_PRIV_MAGIC, VIDEO_MAX_PLANES, v4l2_format, v4l2_pix_format,
+    self, V4L2_FIELD_NONE, V4L2_PIX_FMT_PRIV_MAGIC, VIDEO_MAX_PLANES, v4l2_format, v4l2_pix_format,
     v4l2_pix_format_mplane, v4l2_plane_pix_format,
 };
 
@@ -186,6 +186,45 @@ pub struct Color {
     pub transfer: u32,
 }
 
+impl Color {
+    /// With what "by default" stands for, of luma and chroma: the kernel's V4L2_MAP_XFER_FUNC_DEFAULT,
+    /// V4L2_MAP_YCBCR_ENC_DEFAULT and V4L2_MAP_QUANTIZATION_DEFAULT. Only the space may still be 0:
+    /// nothing is known.
+    #[must_use]
+    pub fn resolved(self) -> Self {
+        let of = |value: u32, default: u32| if value == 0 { default } else { value };
+        let transfer = match self.space {
+            uapi::V4L2_COLORSPACE_SMPTE240M => uapi::V4L2_XFER_FUNC_SMPTE240M,
+            uapi::V4L2_COLORSPACE_OPRGB => uapi::V4L2_XFER_FUNC_OPRGB,
+            uapi::V4L2_COLORSPACE_SRGB | uapi::V4L2_COLORSPACE_JPEG => uapi::V4L2_XFER_FUNC_SRGB,
+            uapi::V4L2_COLORSPACE_RAW => uapi::V4L2_XFER_FUNC_NONE,
+            uapi::V4L2_COLORSPACE_DCI_P3 => uapi::V4L2_XFER_FUNC_DCI_P3,
+            _ => uapi::V4L2_XFER_FUNC_709,
+        };
+        let encoding = match self.space {
+            uapi::V4L2_COLORSPACE_REC709 | uapi::V4L2_COLORSPACE_DCI_P3 => uapi::V4L2_YCBCR_ENC_709,
+            uapi::V4L2_COLORSPACE_BT2020 => uapi::V4L2_YCBCR_ENC_BT2020,
+            uapi::V4L2_COLORSPACE_SMPTE240M => uapi::V4L2_YCBCR_ENC_SMPTE240M,
+            _ => uapi::V4L2_YCBCR_ENC_601,
+        };
+        let quantization = match self.space {
+            uapi::V4L2_COLORSPACE_JPEG => uapi::V4L2_QUANTIZATION_FULL_RANGE,
+            _ => uapi::V4L2_QUANTIZATION_LIM_RANGE,
+        };
+        Self {
+            space: self.space,
+            encoding: of(self.encoding, encoding),
+            quantization: of(self.quantization, quantization),
+            transfer: of(self.transfer, transfer),
+        }
+    }
+
+    /// Whether samples take all of 0 to 255.
+    pub fn is_full_range(self) -> bool {
+        self.resolved().quantization == uapi::V4L2_QUANTIZATION_FULL_RANGE
+    }
+}
+
 impl Format {
     /// Of whole pictures, with everything else left to the driver.
     pub fn new(size: Size, pixel_format: PixelFormat) -> Self {
@@ -296,6 +335,31 @@ mod tests {
         ] {
             assert_eq!(format.to_string(), text);
         }
+    }
+
+    /// The kernel's table on colorspaces.
+    #[test]
+    fn defaults_are_those_of_the_kernel() {
+        for (space, transfer, encoding, quantization) in [
+            (0, 1, 1, 2),  // unknown
+            (1, 1, 1, 2),  // SMPTE 170M
+            (2, 4, 8, 2),  // SMPTE 240M
+            (3, 1, 2, 2),  // Rec. 709
+            (6, 1, 1, 2),  // 470 System BG
+            (7, 2, 1, 1),  // JPEG
+            (8, 2, 1, 2),  // sRGB
+            (9, 3, 1, 2),  // opRGB
+            (10, 1, 6, 2), // BT.2020
+            (11, 5, 1, 2), // raw
+            (12, 6, 2, 2), // DCI-P3
+        ] {
+            let resolved = Color { space, ..Color::default() }.resolved();
+            assert_eq!(resolved, Color { space, encoding, quantization, transfer });
+            assert_eq!(resolved.resolved(), resolved);
+        }
+        let said = Color { space: 7, encoding: 2, quantization: 2, transfer: 1 };
+        assert_eq!(said.resolved(), said, "what is said holds");
+        assert!(!said.is_full_range() && Color { quantization: 0, ..said }.is_full_range());
     }
 
     #[test]

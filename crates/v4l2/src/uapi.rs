@@ -12,11 +12,12 @@
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 mod buffer;
+mod color;
 pub mod control;
 mod format;
 mod ioctl;
 
-pub use self::{buffer::*, format::*, ioctl::*};
+pub use self::{buffer::*, color::*, format::*, ioctl::*};
 
 /// `struct v4l2_capability`: what VIDIOC_QUERYCAP tells.
 #[repr(C)]

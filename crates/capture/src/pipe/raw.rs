@@ -2,7 +2,7 @@
 
 use std::{io::Read, sync::Arc, time::Duration};
 
-use media::{Clock, Frame, FramePool, FrameRate, I420Layout, MediaTime};
+use media::{Clock, Colours, Frame, FramePool, FrameRate, I420Layout, MediaTime};
 
 use super::fill;
 use crate::{Captured, Description, Error, Source};
@@ -31,7 +31,7 @@ impl Raw {
             clock,
             pool: FramePool::new(layout, BUFFERS),
             aside: Vec::new(),
-            description: Description::Raw { layout, rate },
+            description: Description::Raw { layout, rate, colours: Colours::assumed(layout) },
             dropped: 0,
             speed: SpeedCheck { rate, arrived: 0, since: None },
         }

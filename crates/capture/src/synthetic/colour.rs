@@ -1,6 +1,6 @@
 //! From R'G'B' to the Y'CbCr of video, limited range (ITU-R BT.601 and BT.709).
 
-use media::I420Layout;
+use media::{Colours, I420Layout};
 
 /// A colour as people write it: gamma-encoded red, green and blue, 0 to 255.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -29,11 +29,10 @@ pub(super) enum Matrix {
 }
 
 impl Matrix {
-    /// The matrix that players assume of an untagged picture of this size: BT.709 from 1280 pixels
-    /// across or more than 576 lines, BT.601 below. A raw picture carries no tag, so the card
-    /// follows the same rule, and its colours come out right either way.
+    /// That of [`Colours::assumed`], which the card is announced with: a raw picture that is saved
+    /// carries no tag, and its colours come out right nevertheless.
     pub(super) fn of(layout: I420Layout) -> Self {
-        if layout.width() >= 1280 || layout.height() > 576 { Self::Bt709 } else { Self::Bt601 }
+        if Colours::assumed(layout) == Colours::BT709 { Self::Bt709 } else { Self::Bt601 }
     }
 
     /// The name of the recommendation.

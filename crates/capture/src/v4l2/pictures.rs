@@ -1,12 +1,12 @@
 //! How a camera's buffers become pictures.
 
-use ::v4l2::{Format, PixelFormat, Size, format::Color};
+use ::v4l2::{Format, PixelFormat, Size};
 use media::{
     Frame, FramePool, FrameRate, I420Layout, MediaTime,
     convert::{self, Packed, TooShort},
 };
 
-use super::{choice::PictureFormat, h264::Units, mjpeg::Decoder};
+use super::{choice::PictureFormat, colours, h264::Units, mjpeg::Decoder};
 use crate::{Captured, Description};
 
 /// How a buffer becomes what the source gives.
@@ -79,12 +79,13 @@ impl Pictures {
         let pictures = match PictureFormat::of(format.pixel_format) {
             Some(PictureFormat::Mjpeg) => Self::Jpeg { pool, decoder: Decoder::default() },
             _ => {
-                let full_range = is_full_range(format.color);
+                let full_range = format.color.is_full_range();
                 Self::Raw { pool, planes: Planes::of(format, layout)?, full_range }
             }
         };
         let rate = rate.unwrap_or(UNKNOWN_RATE);
-        Ok((pictures, Description::Raw { layout, rate }))
+        let colours = colours::of(format, layout);
+        Ok((pictures, Description::Raw { layout, rate, colours }))
     }
 
     /// A picture that has been taken and not been given.
@@ -163,15 +164,6 @@ impl Planes {
     }
 }
 
-/// Whether samples take all of 0 to 255, by what the driver says of colours: the kernel's page on
-/// colorspaces, V4L2_MAP_QUANTIZATION_DEFAULT.
-fn is_full_range(color: Color) -> bool {
-    match color.quantization {
-        QUANTIZATION_DEFAULT => color.space == COLORSPACE_JPEG,
-        quantization => quantization == QUANTIZATION_FULL_RANGE,
-    }
-}
-
 /// Fills `frame` from the pieces of memory of a buffer.
 fn convert(planes: Planes, data: [&[u8]; 3], frame: &mut Frame) -> Result<(), TooShort> {
     let layout = frame.layout();
@@ -210,11 +202,6 @@ fn convert(planes: Planes, data: [&[u8]; 3], frame: &mut Frame) -> Result<(), To
     }
 }
 
-/// V4L2_QUANTIZATION_*.
-const QUANTIZATION_DEFAULT: u32 = 0;
-const QUANTIZATION_FULL_RANGE: u32 = 1;
-/// V4L2_COLORSPACE_JPEG.
-const COLORSPACE_JPEG: u32 = 7;
 /// One being encoded, one waiting, one being filled.
 const FRAMES: usize = 3;
 /// Of cameras that do not say: what encoders plan with.

@@ -7,11 +7,10 @@ use media::FrameRate;
 use tracing::{debug, warn};
 use v4l2::{
     Control, ControlId, ControlKind, Device, Format, Interval, PixelFormat, QueueKind, Size, Value,
-    format::{Color, PlaneFormat},
-    uapi::control as ctl,
+    format::PlaneFormat, uapi::control as ctl,
 };
 
-use super::{find::Candidate, sharing};
+use super::{colours::color, find::Candidate, sharing};
 use crate::{Config, Error, level::Level};
 
 /// What was set.
@@ -56,7 +55,8 @@ pub(super) fn set_up(
     set_coded_format(device, capture, size, config)?;
     let first = candidate.formats.first().copied();
     let first = first.ok_or_else(|| unsupported("it takes no known format".to_owned()))?;
-    let own = |pixel_format| Format { color: color(size), ..Format::new(size, pixel_format) };
+    let own =
+        |pixel_format| Format { color: color(config.colours), ..Format::new(size, pixel_format) };
     let mut asked = own(first);
     if let Some(theirs) = theirs.filter(|theirs| candidate.formats.contains(&theirs.pixel_format)) {
         // The rows as they are; how much memory that is, the driver says.
@@ -123,15 +123,6 @@ fn set_rate(device: &Device, output: QueueKind, rate: FrameRate) {
         Ok(Some(_)) => {}
         Ok(None) => debug!("the encoder takes no rate"),
         Err(error) => debug!(%error, "the encoder takes no rate"),
-    }
-}
-
-/// What players assume of an untagged picture of this size, as V4L2 numbers it.
-fn color(size: Size) -> Color {
-    if size.width >= 1280 || size.height > 576 {
-        Color { space: 3, encoding: 2, quantization: 2, transfer: 1 }
-    } else {
-        Color { space: 1, encoding: 1, quantization: 2, transfer: 1 }
     }
 }
 

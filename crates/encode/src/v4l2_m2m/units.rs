@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, MediaTime, annexb,
-    h264::{NalType, SpsDescription, pps_id, without_reordering},
+    AccessUnit, Colours, MediaTime, annexb,
+    h264::{NalType, SpsDescription, pps_id, with_colours, without_reordering},
 };
 use tracing::debug;
 
@@ -26,8 +26,9 @@ pub(super) enum Coded {
 }
 
 /// The parameter sets that hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Units {
+    colours: Colours,
     /// As the encoder wrote it.
     sps: Bytes,
     /// As it is sent.
@@ -38,6 +39,12 @@ pub(super) struct Units {
 }
 
 impl Units {
+    /// Of pictures of these colours, which the SPS is made to say.
+    pub(super) fn new(colours: Colours) -> Self {
+        let (sps, sent_sps) = (Bytes::new(), Bytes::new());
+        Self { colours, sps, sent_sps, pps: Vec::new(), are_new: false }
+    }
+
     /// Takes a buffer apart and puts the sets in front where they are needed.
     pub(super) fn take(&mut self, data: &[u8], time: MediaTime) -> Coded {
         let mut nals = Vec::new();
@@ -82,11 +89,15 @@ impl Units {
             return;
         }
         self.sps = Bytes::copy_from_slice(nal);
-        self.sent_sps = match without_reordering(nal) {
-            // What is written must be readable, or it is better left alone.
-            Some(rewritten) if SpsDescription::parse(&rewritten).is_ok() => rewritten.into(),
-            _ => self.sps.clone(),
-        };
+        self.sent_sps = self.sps.clone();
+        // What is written must be readable, or it is better left alone.
+        let is_readable = |sps: &Vec<u8>| SpsDescription::parse(sps).is_ok();
+        if let Some(sps) = with_colours(&self.sent_sps, self.colours).filter(is_readable) {
+            self.sent_sps = sps.into();
+        }
+        if let Some(sps) = without_reordering(&self.sent_sps).filter(is_readable) {
+            self.sent_sps = sps.into();
+        }
         debug!(rewritten = self.sent_sps != self.sps, "a new sequence parameter set");
         // What belonged to the one before must not be sent for ever.
         self.pps.clear();
@@ -138,13 +149,17 @@ mod tests {
         }
     }
 
+    fn sent(sps: &[u8]) -> Vec<u8> {
+        without_reordering(&with_colours(sps, Colours::BT601).unwrap()).unwrap()
+    }
+
     fn sent_sps() -> Vec<u8> {
-        without_reordering(SPS).unwrap()
+        sent(SPS)
     }
 
     #[test]
     fn sets_come_before_each_keyframe_and_before_no_other_picture() {
-        let mut units = Units::default();
+        let mut units = Units::new(Colours::BT601);
         let sps = sent_sps();
         assert_eq!(
             picture(&mut units, &[AUD, SPS, PPS, SEI, IDR, IDR]),
@@ -159,7 +174,7 @@ mod tests {
 
     #[test]
     fn sets_in_a_buffer_of_their_own_go_with_what_follows() {
-        let mut units = Units::default();
+        let mut units = Units::new(Colours::BT601);
         assert!(matches!(units.take(&buffer(&[SPS, PPS]), MediaTime::ZERO), Coded::Headers));
         assert_eq!(picture(&mut units, &[IDR]), [&sent_sps(), PPS, IDR]);
         // Even if that is no keyframe.
@@ -170,20 +185,20 @@ mod tests {
 
     #[test]
     fn sets_that_change_take_the_place_of_those_of_their_number() {
-        let mut units = Units::default();
+        let mut units = Units::new(Colours::BT601);
         picture(&mut units, &[SPS, PPS, SECOND_PPS, IDR]);
         let changed = picture(&mut units, &[OTHER_PPS, IDR]);
         assert_eq!(changed, [&sent_sps(), SECOND_PPS, OTHER_PPS, IDR]);
         let mut other_sps = SPS.to_vec();
         other_sps[3] = 0x29;
         let restarted = picture(&mut units, &[&other_sps, PPS, IDR]);
-        assert_eq!(restarted[0], without_reordering(&other_sps).unwrap());
+        assert_eq!(restarted[0], sent(&other_sps));
         assert_eq!(restarted[1..], [PPS, IDR]);
     }
 
     #[test]
     fn a_set_that_cannot_be_read_is_sent_as_it_is() {
-        let mut units = Units::default();
+        let mut units = Units::new(Colours::BT601);
         let broken = &SPS[..6];
         assert_eq!(picture(&mut units, &[broken, PPS, IDR]), [broken, PPS, IDR]);
     }
@@ -192,14 +207,14 @@ mod tests {
     fn a_keyframe_without_both_sets_is_of_no_use() {
         for sets in [&[][..], &[SPS], &[PPS]] {
             let data = buffer(&[sets, &[IDR]].concat());
-            let taken = Units::default().take(&data, MediaTime::ZERO);
+            let taken = Units::new(Colours::BT601).take(&data, MediaTime::ZERO);
             assert!(matches!(taken, Coded::Undecodable), "{sets:?}: {taken:?}");
         }
     }
 
     #[test]
     fn nothing_is_told_from_headers_and_headers_from_pictures() {
-        let mut units = Units::default();
+        let mut units = Units::new(Colours::BT601);
         for empty in [&[][..], &[0, 0, 0, 1], &[0; 40], &[7, 8, 9]] {
             assert!(matches!(units.take(empty, MediaTime::ZERO), Coded::Nothing), "{empty:?}");
         }

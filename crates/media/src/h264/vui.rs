@@ -1,9 +1,13 @@
-//! Says in an SPS what an encoder has left unsaid: that pictures come in the order in which they
-//! are shown (ITU-T H.264 7.3.2.1.1, E.1.1).
+//! Says in the VUI of an SPS what an encoder has left unsaid (ITU-T H.264 7.3.2.1.1, E.1.1): that
+//! pictures come in the order in which they are shown, and what their colours are.
 //!
 //! Without `bitstream_restriction` a decoder has to expect pictures out of order, and careful ones
-//! hold back as many as the level allows: up to sixteen, half a second. Whoever knows that the
-//! encoder does not reorder may write it down. Nothing but that is touched, bit for bit.
+//! hold back as many as the level allows: up to sixteen, half a second. Without `video_signal_type`
+//! it guesses colours by the size of the picture. Whoever knows may write it down. Nothing but that
+//! is touched, bit for bit.
+
+use super::bits::{Reader, Writer, escape, stop_bit, unescape};
+use crate::colours::Colours;
 
 /// `sps`, a NAL unit with its header, with a bitstream restriction that rules reordering out.
 ///
@@ -13,15 +17,25 @@
 pub fn without_reordering(sps: &[u8]) -> Option<Vec<u8>> {
     let (&header, rest) = sps.split_first()?;
     let rbsp = unescape(rest);
-    let mut reader = Reader { bytes: &rbsp, at: 0 };
-    let found = find(&mut reader)?;
+    let mut bits = Reader::new(&rbsp);
+    let reference_frames = skip_to_vui(&mut bits)?;
     let mut writer = Writer::default();
-    writer.copy(&rbsp, found.restriction);
-    if !found.has_vui {
+    let before_vui = bits.at;
+    if bits.flag()? {
+        skip_to_signal_type(&mut bits)?;
+        signal_type(&mut bits)?;
+        skip_to_restriction(&mut bits)?;
+        let before_restriction = bits.at;
+        if bits.flag()? {
+            return None;
+        }
+        writer.copy(&rbsp, 0..before_restriction);
+    } else {
+        writer.copy(&rbsp, 0..before_vui);
         writer.bit(true); // vui_parameters_present_flag
         // aspect_ratio_info, overscan_info, video_signal_type, chroma_loc_info, timing_info,
         // nal_hrd_parameters, vcl_hrd_parameters, pic_struct: none.
-        (0..8).for_each(|_| writer.bit(false));
+        writer.number(8, 0);
     }
     writer.bit(true); // bitstream_restriction_flag
     writer.bit(true); // motion_vectors_over_pic_boundaries_flag, as where nothing is said
@@ -30,23 +44,81 @@ pub fn without_reordering(sps: &[u8]) -> Option<Vec<u8>> {
     writer.golomb(LONGEST_VECTOR); // log2_max_mv_length_horizontal
     writer.golomb(LONGEST_VECTOR); // log2_max_mv_length_vertical
     writer.golomb(0); // max_num_reorder_frames
-    writer.golomb(found.reference_frames); // max_dec_frame_buffering
+    writer.golomb(reference_frames); // max_dec_frame_buffering
+    Some(nal_unit(header, writer))
+}
+
+/// `sps`, a NAL unit with its header, with these colours, whatever it says of them itself.
+///
+/// `None` when it says so already, or cannot be read.
+pub fn with_colours(sps: &[u8], colours: Colours) -> Option<Vec<u8>> {
+    let (&header, rest) = sps.split_first()?;
+    let rbsp = unescape(rest);
+    let mut bits = Reader::new(&rbsp);
+    skip_to_vui(&mut bits)?;
+    let mut writer = Writer::default();
+    let before_vui = bits.at;
+    if bits.flag()? {
+        skip_to_signal_type(&mut bits)?;
+        let before = bits.at;
+        if signal_type(&mut bits)? == Some(colours) {
+            return None;
+        }
+        let behind = bits.at;
+        writer.copy(&rbsp, 0..before);
+        write_signal_type(&mut writer, colours);
+        writer.copy(&rbsp, behind..stop_bit(&rbsp).filter(|end| *end > behind)?);
+    } else {
+        writer.copy(&rbsp, 0..before_vui);
+        writer.bit(true); // vui_parameters_present_flag
+        writer.number(2, 0); // aspect_ratio_info, overscan_info: none
+        write_signal_type(&mut writer, colours);
+        // chroma_loc_info, timing_info, nal_hrd_parameters, vcl_hrd_parameters, pic_struct,
+        // bitstream_restriction: none.
+        writer.number(6, 0);
+    }
+    Some(nal_unit(header, writer))
+}
+
+/// ```text
+///  |present|video_format 3|full_range 1|description 1|primaries 8|transfer 8|matrix 8|
+/// ```
+fn write_signal_type(writer: &mut Writer, colours: Colours) {
+    writer.bit(true); // video_signal_type_present_flag
+    writer.number(3, UNSPECIFIED_FORMAT);
+    writer.bit(colours.full_range);
+    writer.bit(true); // colour_description_present_flag
+    writer.number(8, colours.primaries.into());
+    writer.number(8, colours.transfer.into());
+    writer.number(8, colours.matrix.into());
+}
+
+/// The same read; `None` within when nothing is said.
+fn signal_type(bits: &mut Reader<'_>) -> Option<Option<Colours>> {
+    if !bits.flag()? {
+        return Some(None);
+    }
+    bits.skip(3)?; // video_format
+    let full_range = bits.flag()?;
+    let mut points = [Colours::UNSPECIFIED; 3];
+    if bits.flag()? {
+        for point in &mut points {
+            *point = u8::try_from(bits.number(8)?).ok()?;
+        }
+    }
+    let [primaries, transfer, matrix] = points;
+    Some(Some(Colours { primaries, transfer, matrix, full_range }))
+}
+
+fn nal_unit(header: u8, mut writer: Writer) -> Vec<u8> {
     writer.bit(true); // rbsp_stop_one_bit
     let mut nal = vec![header];
     escape(&writer.bytes, &mut nal);
-    Some(nal)
+    nal
 }
 
-/// What is in the way to the restriction.
-struct Found {
-    /// The position of `vui_parameters_present_flag`, or with VUI of `bitstream_restriction_flag`.
-    restriction: usize,
-    has_vui: bool,
-    reference_frames: u32,
-}
-
-/// Reads on until there is nothing before the restriction; `None` when there is one.
-fn find(bits: &mut Reader<'_>) -> Option<Found> {
+/// Up to `vui_parameters_present_flag`; returns `max_num_ref_frames`.
+fn skip_to_vui(bits: &mut Reader<'_>) -> Option<u32> {
     let profile_idc = bits.number(8)?;
     bits.skip(16)?; // constraint_set flags, level_idc
     bits.golomb()?; // seq_parameter_set_id
@@ -96,30 +168,22 @@ fn find(bits: &mut Reader<'_>) -> Option<Found> {
             bits.golomb()?; // frame_crop_*_offset
         }
     }
-    let before_vui = bits.at;
-    if !bits.flag()? {
-        return Some(Found { restriction: before_vui, has_vui: false, reference_frames });
-    }
-    skip_vui(bits)?;
-    let restriction = bits.at;
-    let is_there = bits.flag()?;
-    (!is_there).then_some(Found { restriction, has_vui: true, reference_frames })
+    Some(reference_frames)
 }
 
-/// E.1.1, up to `bitstream_restriction_flag`.
-fn skip_vui(bits: &mut Reader<'_>) -> Option<()> {
+/// E.1.1, from its beginning to `video_signal_type_present_flag`.
+fn skip_to_signal_type(bits: &mut Reader<'_>) -> Option<()> {
     if bits.flag()? && bits.number(8)? == EXTENDED_SAR {
         bits.skip(32)?; // sar_width, sar_height
     }
     if bits.flag()? {
         bits.skip(1)?; // overscan_appropriate_flag
     }
-    if bits.flag()? {
-        bits.skip(4)?; // video_format, video_full_range_flag
-        if bits.flag()? {
-            bits.skip(24)?; // colour_primaries, transfer_characteristics, matrix_coefficients
-        }
-    }
+    Some(())
+}
+
+/// E.1.1, from `chroma_loc_info_present_flag` to `bitstream_restriction_flag`.
+fn skip_to_restriction(bits: &mut Reader<'_>) -> Option<()> {
     if bits.flag()? {
         bits.golomb()?; // chroma_sample_loc_type_top_field
         bits.golomb()?; // chroma_sample_loc_type_bottom_field
@@ -168,128 +232,14 @@ fn skip_scaling_list(bits: &mut Reader<'_>, size: u32) -> Option<()> {
     Some(())
 }
 
-/// Reads bits, the most significant first.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn flag(&mut self) -> Option<bool> {
-        let byte = *self.bytes.get(self.at / 8)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Some(bit == 1)
-    }
-
-    fn skip(&mut self, bits: usize) -> Option<()> {
-        self.at += bits;
-        (self.at <= self.bytes.len() * 8).then_some(())
-    }
-
-    fn number(&mut self, bits: u32) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..bits {
-            value = value << 1 | u32::from(self.flag()?);
-        }
-        Some(value)
-    }
-
-    /// `ue(v)`: 9.1.
-    fn golomb(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        let rest = self.number(zeros)?;
-        // 2^31 - 1 and as much again at most.
-        Some(((1 << zeros) - 1) + rest)
-    }
-
-    /// `se(v)`: 9.1.1.
-    fn signed_golomb(&mut self) -> Option<i32> {
-        let code = self.golomb()?;
-        let magnitude = i32::try_from(code.div_ceil(2)).ok()?;
-        // No field that is read this way goes beyond 2^31 / 256, and a sum of such stays in range.
-        let value = if code % 2 == 1 { magnitude } else { -magnitude };
-        (-MOST_SIGNED..=MOST_SIGNED).contains(&value).then_some(value)
-    }
-}
-
-/// Writes bits, the most significant first.
-#[derive(Default)]
-struct Writer {
-    bytes: Vec<u8>,
-    bits: usize,
-}
-
-impl Writer {
-    fn bit(&mut self, bit: bool) {
-        if self.bits.is_multiple_of(8) {
-            self.bytes.push(0);
-        }
-        if let (true, Some(byte)) = (bit, self.bytes.last_mut()) {
-            *byte |= 0x80 >> (self.bits % 8);
-        }
-        self.bits += 1;
-    }
-
-    /// The first bits of `bytes`.
-    fn copy(&mut self, bytes: &[u8], bits: usize) {
-        let mut reader = Reader { bytes, at: 0 };
-        for _ in 0..bits {
-            self.bit(reader.flag().unwrap_or(false));
-        }
-    }
-
-    /// `ue(v)`: 9.1.
-    fn golomb(&mut self, value: u32) {
-        let code = u64::from(value) + 1;
-        let length = u64::BITS - code.leading_zeros();
-        (1..length).for_each(|_| self.bit(false));
-        (0..length).rev().for_each(|at| self.bit(code >> at & 1 == 1));
-    }
-}
-
-/// Takes out the bytes of emulation prevention: 7.4.1.
-fn unescape(nal: &[u8]) -> Vec<u8> {
-    let mut rbsp = Vec::with_capacity(nal.len());
-    let mut zeros = 0;
-    for &byte in nal {
-        if zeros >= 2 && byte == EMULATION_PREVENTION {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        rbsp.push(byte);
-    }
-    rbsp
-}
-
-/// Puts them in: 7.4.1.
-fn escape(rbsp: &[u8], nal: &mut Vec<u8>) {
-    let mut zeros = 0;
-    for &byte in rbsp {
-        if zeros >= 2 && byte <= EMULATION_PREVENTION {
-            nal.push(EMULATION_PREVENTION);
-            zeros = 0;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        nal.push(byte);
-    }
-}
-
-const EMULATION_PREVENTION: u8 = 3;
 /// Those whose SPS says what chroma is like: 7.3.2.1.1.
 const HIGH_PROFILES: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+/// `video_format`, table E-2.
+const UNSPECIFIED_FORMAT: u32 = 5;
 /// Table E-1.
 const EXTENDED_SAR: u32 = 255;
 /// The greatest that E.2.1 allows, and what holds where nothing is said.
 const LONGEST_VECTOR: u32 = 15;
-const MOST_SIGNED: i32 = 1 << 20;
 
 #[cfg(test)]
 mod tests;

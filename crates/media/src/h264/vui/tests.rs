@@ -2,7 +2,10 @@
 
 use h264_reader::nal::{
     Nal, RefNal,
-    sps::{BitstreamRestrictions, SeqParameterSet, VuiParameters},
+    sps::{
+        BitstreamRestrictions, ColourDescription, SeqParameterSet, VideoFormat, VideoSignalType,
+        VuiParameters,
+    },
 };
 use proptest::prelude::*;
 
@@ -55,6 +58,46 @@ fn an_encoder_that_has_said_it_itself_is_believed() {
     }
 }
 
+#[test]
+fn colours_are_written_over_what_was_said_of_them() {
+    let bt601 = with_colours(PLAIN, Colours::BT601).unwrap();
+    let said = |nal: &[u8]| crate::h264::SpsDescription::parse(nal).unwrap().colours;
+    assert_eq!((said(PLAIN), said(&bt601)), (None, Some(Colours::BT601)));
+    let full = Colours { full_range: true, ..Colours::BT709 };
+    let rewritten = with_colours(&bt601, full).unwrap();
+    assert_eq!(said(&rewritten), Some(full));
+    assert_eq!(with_colours(&rewritten, full), None);
+    // Whichever comes first, both are said.
+    let first = without_reordering(&with_colours(PLAIN, full).unwrap()).unwrap();
+    let second = with_colours(&without_reordering(PLAIN).unwrap(), full).unwrap();
+    assert_eq!(first, second);
+}
+
+fn signal_type(colours: Colours) -> VideoSignalType {
+    VideoSignalType {
+        video_format: VideoFormat::Unspecified,
+        video_full_range_flag: colours.full_range,
+        colour_description: Some(ColourDescription {
+            colour_primaries: colours.primaries,
+            transfer_characteristics: colours.transfer,
+            matrix_coefficients: colours.matrix,
+        }),
+    }
+}
+
+fn colours() -> impl Strategy<Value = Colours> {
+    // Zeros, so that start codes would be seen within them.
+    let point = || prop_oneof![Just(0_u8), Just(1), 0..20_u8];
+    (point(), point(), point(), any::<bool>()).prop_map(
+        |(primaries, transfer, matrix, full_range)| Colours {
+            primaries,
+            transfer,
+            matrix,
+            full_range,
+        },
+    )
+}
+
 /// What is in an SPS, as far as it is in the way.
 #[derive(Clone, Debug)]
 struct Content {
@@ -79,6 +122,7 @@ struct Vui {
     timing: Option<(u32, u32)>,
     hrd: [Option<u32>; 2],
     pic_struct: bool,
+    restriction: bool,
 }
 
 fn vui() -> impl Strategy<Value = Vui> {
@@ -91,16 +135,20 @@ fn vui() -> impl Strategy<Value = Vui> {
         of((any::<u32>(), any::<u32>())),
         [of(0..4_u32), of(0..4_u32)],
         any::<bool>(),
+        any::<bool>(),
     )
-        .prop_map(|(aspect_ratio, overscan, colours, chroma, timing, hrd, pic_struct)| Vui {
-            aspect_ratio,
-            overscan,
-            colours,
-            chroma,
-            timing,
-            hrd,
-            pic_struct,
-        })
+        .prop_map(
+            |(aspect_ratio, overscan, colours, chroma, timing, hrd, pic_struct, restriction)| Vui {
+                aspect_ratio,
+                overscan,
+                colours,
+                chroma,
+                timing,
+                hrd,
+                pic_struct,
+                restriction,
+            },
+        )
 }
 
 fn content() -> impl Strategy<Value = Content> {
@@ -142,10 +190,6 @@ fn content() -> impl Strategy<Value = Content> {
 }
 
 impl Writer {
-    fn number(&mut self, bits: u32, value: u32) {
-        (0..bits).rev().for_each(|at| self.bit(value >> at & 1 == 1));
-    }
-
     fn signed_golomb(&mut self, value: i32) {
         let code = if value > 0 { value * 2 - 1 } else { value * -2 };
         self.golomb(code as u32);
@@ -255,7 +299,11 @@ impl Vui {
             bits.bit(false);
         }
         bits.bit(self.pic_struct);
-        bits.bit(false);
+        bits.bit(self.restriction);
+        if self.restriction {
+            bits.bit(false);
+            [1, 2, 3, 4, 0, 4].into_iter().for_each(|value| bits.golomb(value));
+        }
     }
 }
 
@@ -264,7 +312,12 @@ proptest! {
     fn nothing_but_the_restriction_is_touched(content in content()) {
         let nal = content.nal();
         let mut sps = parsed(&nal);
-        let rewritten = without_reordering(&nal).unwrap();
+        let has_own = content.vui.as_ref().is_some_and(|vui| vui.restriction);
+        let Some(rewritten) = without_reordering(&nal) else {
+            prop_assert!(has_own);
+            return Ok(());
+        };
+        prop_assert!(!has_own);
         let vui = sps.vui_parameters.get_or_insert_default();
         vui.bitstream_restrictions = Some(expected(content.reference_frames));
         prop_assert_eq!(format!("{:?}", parsed(&rewritten)), format!("{sps:?}"));
@@ -275,8 +328,28 @@ proptest! {
     }
 
     #[test]
+    fn nothing_but_the_colours_is_touched(content in content(), colours in colours()) {
+        let nal = content.nal();
+        let mut sps = parsed(&nal);
+        let vui = sps.vui_parameters.get_or_insert_default();
+        let expected = signal_type(colours);
+        let Some(rewritten) = with_colours(&nal, colours) else {
+            // It says the same, of whatever television system.
+            let said = vui.video_signal_type.as_ref().unwrap();
+            prop_assert_eq!(said.video_full_range_flag, colours.full_range);
+            return Ok(());
+        };
+        vui.video_signal_type = Some(expected);
+        prop_assert_eq!(format!("{:?}", parsed(&rewritten)), format!("{sps:?}"));
+        let emulated = |window: &[u8]| window[..2] == [0, 0] && window[2] < 3;
+        prop_assert!(!rewritten.windows(3).any(emulated));
+        prop_assert_eq!(with_colours(&rewritten, colours), None, "once is enough");
+    }
+
+    #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         without_reordering(&bytes);
+        with_colours(&bytes, Colours::BT709);
     }
 
     #[test]
