@@ -17,7 +17,8 @@ pub(super) fn of(format: &Format, layout: I420Layout) -> Colours {
     let is_jpeg = PictureFormat::of(format.pixel_format) == Some(PictureFormat::Mjpeg);
     // Nothing is known of these, so nothing follows from them.
     let space = match space {
-        1..uapi::V4L2_COLORSPACE_RAW | uapi::V4L2_COLORSPACE_DCI_P3 => Some(space),
+        uapi::V4L2_COLORSPACE_RAW => is_jpeg.then_some(uapi::V4L2_COLORSPACE_JPEG),
+        1..=uapi::V4L2_COLORSPACE_DCI_P3 => Some(space),
         // T.871 has JPEG in sRGB.
         _ => is_jpeg.then_some(uapi::V4L2_COLORSPACE_JPEG),
     };
