@@ -6,7 +6,10 @@
 
 use std::{borrow::Cow, io, path::PathBuf};
 
-use ::v4l2::loan::{Lend, Loan};
+use ::v4l2::{
+    Trouble,
+    loan::{Lend, Loan},
+};
 use media::{AccessUnit, Colours, Frame, FrameRate, I420Layout, MediaTime, h264::ParameterSets};
 
 pub mod file;
@@ -64,7 +67,7 @@ pub trait Source: Send {
     /// # Errors
     ///
     /// When the device, file or pipe fails, or gives what cannot be streamed. A source that has
-    /// failed is not asked again, but after [`Error::Reopened`].
+    /// failed is not asked again.
     fn next(&mut self) -> Result<Option<Captured>, Error>;
 
     /// When the picture given last had left the driver, before anything was done to it. `None` where
@@ -94,9 +97,18 @@ pub enum Error {
     /// A device does not do what it was asked for.
     #[error(transparent)]
     Device(#[from] ::v4l2::Error),
-    /// A camera that was lost is there again, and goes on; what it shared with an encoder is no more.
-    #[error("the camera was opened again: its memory is another")]
-    Reopened,
+    /// A camera cannot be had, or does not go on. Later it may.
+    #[error("{}: {reason}{}", path.display(), remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default())]
+    Unavailable {
+        /// Its node, or the name it is known by.
+        path: PathBuf,
+        /// What kind of trouble it is.
+        trouble: Trouble,
+        /// What is wrong with it.
+        reason: Cow<'static, str>,
+        /// A command, complete and pasteable, that helps.
+        remedy: Option<String>,
+    },
     /// The content is not something that can be streamed.
     #[error("{}: {reason}{}", path.display(), remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default())]
     Unusable {
@@ -107,4 +119,20 @@ pub enum Error {
         /// A command, complete and pasteable, that mends it.
         remedy: Option<String>,
     },
+}
+
+impl Error {
+    /// What kind of trouble it is, for whoever decides when to try again.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Device(error) => error.trouble(),
+            Self::Unavailable { trouble, .. } => *trouble,
+            Self::Unusable { .. } => Trouble::Unsupported,
+            Self::Read { error, .. } => match error.kind() {
+                io::ErrorKind::NotFound => Trouble::Gone,
+                io::ErrorKind::PermissionDenied => Trouble::Forbidden,
+                _ => Trouble::Broken,
+            },
+        }
+    }
 }

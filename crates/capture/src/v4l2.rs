@@ -9,16 +9,12 @@ pub mod choice;
 mod colours;
 pub mod controls;
 mod h264;
-mod lasting;
 pub mod mjpeg;
 pub mod name;
 mod pictures;
 pub mod survey;
 
-pub use self::{
-    camera::{Camera, Config},
-    lasting::{Lasting, Opener},
-};
+pub use self::camera::{Camera, Config};
 
 /// All that `queue` of `device` can be set to.
 fn offers(device: &Device, queue: QueueKind) -> Result<Vec<Offer>, ::v4l2::Error> {

@@ -196,6 +196,11 @@ pub struct Stream {
     /// What encodes them, where they are encoded here. By default the machine's own encoder, else
     /// openh264.
     pub encoder: encode::Choice,
+    /// Whether its source runs only while somebody watches. Default: cameras and the test card do;
+    /// files and pipes go on.
+    pub on_demand: bool,
+    /// What viewers see while its camera is away.
+    pub offline: Offline,
     /// The names of those who may watch it, at least one; `None`: everyone who may watch anything.
     /// Each is one of [`Access::Users`]; with [`Access::Stored`] the state directory must know
     /// them. Always `None` where access is open.
@@ -209,9 +214,22 @@ impl Default for Stream {
             name: StreamName::default(),
             source: Source::Unsaid,
             encoder: encode::Choice::Auto,
+            on_demand: true,
+            offline: Offline::default(),
             users: None,
         }
     }
+}
+
+/// What viewers see while a camera is away.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Offline {
+    /// Its last picture. Nothing is sent.
+    #[default]
+    Freeze,
+    /// A card in the stream's size that says so, encoded by openh264. Recorders that copy the stream
+    /// get other parameter sets in the middle of it where the camera's were not openh264's.
+    Card,
 }
 
 /// The name of a stream, which is the path of its URL: `cam` in `rtsp://host:8554/cam`.
@@ -255,6 +273,16 @@ pub enum Source {
     Stdin(Pipe),
     /// A camera of the kernel.
     Camera(Camera),
+}
+
+impl Source {
+    /// Whether it runs on demand where nothing is said.
+    fn is_on_demand(&self) -> bool {
+        match self {
+            Self::Unsaid | Self::Test(_) | Self::Camera(_) => true,
+            Self::File(_) | Self::Stdin(_) => false,
+        }
+    }
 }
 
 /// A camera of the kernel, and what becomes of its pictures.

@@ -227,20 +227,24 @@ impl Control {
         self.shared.gate.access.allows(user.map(UserName::as_str), kept_for)
     }
 
-    /// Waits until the stream can be described.
+    /// Waits until the stream can be described; its source runs meanwhile.
     async fn announcement(&self, stream: &Stream) -> Result<Arc<Announcement>, Refused> {
+        let _demand = stream.mount.want();
         let mut stage = stream.mount.stage();
-        let started = stage.wait_for(|stage| !matches!(stage, Stage::Starting));
+        let started = stage.wait_for(|stage| !matches!(stage, Stage::Dark));
         let stage = match timeout(self.shared.limits.describe_time, started).await {
             Ok(Ok(stage)) => stage.clone(),
             Ok(Err(_)) => Stage::Ended,
-            Err(_) => Stage::Starting,
+            Err(_) => Stage::Dark,
         };
         match stage {
             Stage::Live(announcement) => Ok(announcement),
-            Stage::Starting => {
-                warn!(stream = stream.mount.name(), "nothing to show yet");
-                Err(unavailable("the source has not started yet; try again"))
+            Stage::Dark => {
+                let health = stream.mount.health();
+                let reason = health.borrow().last_failure.clone();
+                let reason = reason.as_deref().unwrap_or("its source gives no pictures");
+                warn!(stream = stream.mount.name(), reason, "nothing to show");
+                Err(unavailable("the source gives no pictures just now; try again"))
             }
             Stage::Ended => Err(unavailable("the stream has ended")),
         }

@@ -31,3 +31,4 @@ pub mod serve;
 pub mod sessions;
 pub mod shared;
 pub mod sources;
+pub mod supervision;

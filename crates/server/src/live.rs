@@ -5,6 +5,7 @@ pub mod log;
 pub mod mount;
 pub mod stages;
 
-pub use log::Cursor;
-pub use mount::{Announcement, Mount, Picture, Publisher, Stage};
+pub use mount::{
+    Announcement, Condition, Cursor, Demand, Health, Mount, Picture, Publisher, Stage,
+};
 pub use stages::{Stages, Stamps};

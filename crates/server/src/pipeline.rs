@@ -1,4 +1,4 @@
-//! From a source to a mount: the threads that capture, encode and publish.
+//! One run of a source: the threads that capture, encode and publish.
 //!
 //! ```text
 //!  source thread ──Picture──▶ slot of one, newest wins ──▶ encoder thread ──▶ Publisher
@@ -6,21 +6,25 @@
 //! ```
 //!
 //! Devices and codecs block, and their handles may not leave their thread, so each gets a thread of
-//! its own.
+//! its own. A run opens its source, says so, and waits for the stream's one publisher, which it
+//! gives back when it is over: whatever happens to a run, a panic included, the stream lives on.
 
 use std::{
+    any::Any,
     fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc as blocking,
     },
     thread,
 };
 
 use capture::{Captured, Description, Source};
 use media::{Clock, FrameRate, I420Layout};
-use tokio::sync::oneshot;
-use tracing::{debug, error, info, info_span, warn};
+use tokio::sync::mpsc;
+use tracing::{debug, info_span, warn};
 
 use self::slot::{CloseOnDrop, Slot, Waiting};
 use crate::live::{Publisher, Stamps};
@@ -49,7 +53,7 @@ pub struct Config {
 /// Ends a wait of a source.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// Why a pipeline is over.
+/// Why a run is over.
 #[derive(Debug, thiserror::Error)]
 pub enum End {
     /// The source came to its regular end.
@@ -77,58 +81,89 @@ pub enum End {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
-    /// A thread panicked; the message is in the log.
-    #[error("a worker thread panicked")]
-    Panicked,
+    /// A thread panicked.
+    #[error("a worker thread panicked: {0}")]
+    Panicked(String),
 }
 
-/// A running pipeline; dropping it asks the threads to stop. They do so after the picture at hand;
-/// a read that blocks for ever (a silent pipe) is not waited for.
+/// What a run has to say.
+#[derive(Debug)]
+pub enum Event {
+    /// Its source is open, and gives this; the run waits for [`Pipeline::begin`].
+    Opened(Description),
+    /// It is over, and its device is free.
+    Ended {
+        /// Why.
+        end: End,
+        /// What [`Pipeline::begin`] gave it.
+        publisher: Option<Publisher>,
+    },
+}
+
+/// A run; dropping it asks the threads to stop. They do so after the picture at hand; a read that
+/// blocks for ever (a silent pipe) is not waited for.
 pub struct Pipeline {
     stop: Arc<AtomicBool>,
     wake: Option<Wake>,
-    end: Option<oneshot::Receiver<End>>,
+    publisher: Option<blocking::Sender<Publisher>>,
+    events: mpsc::UnboundedReceiver<Event>,
+    /// The thread could not be started.
+    stillborn: Option<io::Error>,
 }
 
 impl Pipeline {
-    /// Starts the threads.
-    pub fn start(mut config: Config, publisher: Publisher, clock: Arc<dyn Clock>) -> Self {
+    /// Starts the thread that opens the source of the stream of this name.
+    pub fn start(mut config: Config, name: &str, clock: Arc<dyn Clock>) -> Self {
         let wake = config.wake.take();
         let stop = Arc::new(AtomicBool::new(false));
-        let (ended, end) = oneshot::channel();
-        let name = publisher.mount().name().to_owned();
-        let worker = Worker { stop: Arc::clone(&stop), publisher, clock };
+        let (said, events) = mpsc::unbounded_channel();
+        let (give, given) = blocking::channel();
+        let worker = Worker { stop: Arc::clone(&stop), clock };
+        let span = info_span!("stream", name);
         let spawned = thread::Builder::new().name(format!("source {name}")).spawn(move || {
-            let _span = info_span!("stream", name).entered();
-            let run = std::panic::AssertUnwindSafe(|| worker.run(config));
-            let end = std::panic::catch_unwind(run).unwrap_or(End::Panicked);
-            match &end {
-                End::Finished | End::Stopped => info!(reason = %end, "stream over"),
-                failure => error!(reason = %failure, "stream failed"),
-            }
-            let _ = ended.send(end);
+            let _span = span.entered();
+            let mut publisher = None;
+            let run = || worker.run(config, &said, &given, &mut publisher);
+            let end = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| panicked(&*panic));
+            // A publisher that came too late is not lost.
+            let publisher = publisher.or_else(|| given.try_recv().ok());
+            let _ = said.send(Event::Ended { end, publisher });
         });
-        if let Err(error) = spawned {
-            error!(%error, "cannot start a thread for a source");
+        Self { stop, wake, publisher: Some(give), events, stillborn: spawned.err() }
+    }
+
+    /// Lets a run whose source is open go on.
+    ///
+    /// # Errors
+    ///
+    /// The publisher, when the run is over already.
+    pub fn begin(&mut self, publisher: Publisher) -> Result<(), Publisher> {
+        match self.publisher.take() {
+            Some(give) => give.send(publisher).map_err(|blocking::SendError(back)| back),
+            None => Err(publisher),
         }
-        Self { stop, wake, end: Some(end) }
     }
 
     /// Asks the threads to stop, as dropping it does.
-    pub fn stop(&self) {
+    pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        // Whoever waits for it waits no more.
+        self.publisher = None;
         if let Some(wake) = &self.wake {
             wake();
         }
     }
 
-    /// Waits until the pipeline is over. Later calls never return.
-    pub async fn end(&mut self) -> End {
-        // Taken only when it is there: whoever gives up waiting may wait again.
-        let Some(end) = &mut self.end else { return std::future::pending().await };
-        let end = end.await.unwrap_or(End::Panicked);
-        self.end = None;
-        end
+    /// Waits for what the run has to say next, [`Event::Ended`] at last. Later calls never return.
+    /// Whoever gives up waiting loses nothing.
+    pub async fn event(&mut self) -> Event {
+        if let Some(error) = self.stillborn.take() {
+            return Event::Ended { end: End::Thread(error), publisher: None };
+        }
+        match self.events.recv().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -146,42 +181,55 @@ impl fmt::Debug for Pipeline {
 
 struct Worker {
     stop: Arc<AtomicBool>,
-    publisher: Publisher,
     clock: Arc<dyn Clock>,
 }
 
 impl Worker {
-    fn run(mut self, config: Config) -> End {
+    fn run(
+        self,
+        config: Config,
+        said: &mpsc::UnboundedSender<Event>,
+        given: &blocking::Receiver<Publisher>,
+        publisher: &mut Option<Publisher>,
+    ) -> End {
         let mut source = match (config.open)() {
             Ok(source) => source,
             Err(error) => return End::Source(error),
         };
-        match (source.description().clone(), config.encoding) {
+        let description = source.description().clone();
+        let _ = said.send(Event::Opened(description.clone()));
+        let Ok(received) = given.recv() else { return End::Stopped };
+        let publisher = publisher.insert(received);
+        match (description, config.encoding) {
             (Description::H264 { parameter_sets, rate }, _) => {
-                self.publisher.announce(parameter_sets, rate, None);
-                self.forward(&mut *source)
+                publisher.announce(parameter_sets, rate, None);
+                self.forward(&mut *source, publisher)
             }
             (Description::Raw { layout, rate, colours }, Some(encoding)) => {
-                self.publisher.start_on_demand();
+                publisher.start_on_demand();
                 let encoding = encode::Config { colours, ..encoding(layout, rate) };
-                self.encode(&mut *source, config.encoder, encoding)
+                self.encode(&mut *source, &config.encoder, &encoding, publisher)
             }
             (Description::Raw { layout, .. }, None) => End::NotEncoded { layout },
         }
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Publishes what the source gives as it is.
-    fn forward(&mut self, source: &mut dyn Source) -> End {
-        while !self.stop.load(Ordering::Relaxed) {
+    fn forward(&self, source: &mut dyn Source, publisher: &mut Publisher) -> End {
+        while !self.is_stopped() {
             match source.next() {
                 Ok(Some(Captured::Encoded(unit))) => {
                     let arrived = source.arrived().unwrap_or_else(|| self.clock.now());
-                    self.publisher.publish_encoded(&unit, &Stamps::of_encoded(arrived));
+                    publisher.publish_encoded(&unit, &Stamps::of_encoded(arrived));
                 }
                 // A raw picture cannot come from a source that described itself as H.264.
                 Ok(Some(raw)) => debug!(?raw, "unexpected raw picture"),
                 // Woken, to stop.
-                Ok(None) if self.stop.load(Ordering::Relaxed) => return End::Stopped,
+                Ok(None) if self.is_stopped() => return End::Stopped,
                 Ok(None) => return End::Finished,
                 Err(error) => return End::Source(error),
             }
@@ -192,34 +240,89 @@ impl Worker {
     /// Reads the source here and encodes on a thread of its own, so that a slow encoder makes the
     /// source skip pictures rather than fall behind.
     fn encode(
-        self,
+        &self,
         source: &mut dyn Source,
-        choice: encode::Choice,
-        config: encode::Config,
+        choice: &encode::Choice,
+        config: &encode::Config,
+        publisher: &mut Publisher,
     ) -> End {
-        let Self { stop, mut publisher, clock } = self;
         publisher.announce(None, Some(config.rate), Some(config.bitrate));
         let mut may_share = true;
         loop {
-            let encoder = match open_encoder(source, &choice, &config, may_share) {
+            let encoder = match open_encoder(source, choice, config, may_share) {
                 Ok(encoder) => encoder,
                 Err(end) => return end,
             };
-            let Run { end, publisher: back } = run(source, encoder, publisher, &stop, &clock);
-            match (end, back) {
+            match self.encode_by(encoder, source, publisher) {
                 // The stream goes on, with copies.
-                (End::Encoder(error @ encode::Error::NotShared { .. }), Some(back))
-                    if may_share =>
-                {
+                End::Encoder(error @ encode::Error::NotShared { .. }) if may_share => {
                     warn!(%error, "pictures are copied from now on");
-                    (publisher, may_share) = (back, false);
+                    may_share = false;
                 }
-                // What the encoder has of the camera's memory, or the camera of the encoder's, is no
-                // more: both begin anew.
-                (End::Source(capture::Error::Reopened), Some(back)) => publisher = back,
-                (end, _) => return end,
+                end => return end,
             }
         }
+    }
+
+    /// Reads the source here, while a thread of its own encodes.
+    fn encode_by(
+        &self,
+        mut encoder: Box<dyn encode::Encoder>,
+        source: &mut dyn Source,
+        publisher: &mut Publisher,
+    ) -> End {
+        let slot = match Slot::new() {
+            Ok(slot) => slot,
+            Err(error) => return End::Thread(error),
+        };
+        let span = tracing::Span::current();
+        let name = format!("encode {}", publisher.mount().name());
+        // A panic on either thread ends the other, and waits for it.
+        thread::scope(|scope| {
+            let encode = || {
+                let _span = span.entered();
+                let _closed = CloseOnDrop(&slot);
+                let run = || encoding::run(&slot, &mut *encoder, publisher, &*self.clock);
+                catch_unwind(AssertUnwindSafe(run))
+            };
+            let thread = match thread::Builder::new().name(name).spawn_scoped(scope, encode) {
+                Ok(thread) => thread,
+                Err(error) => return End::Thread(error),
+            };
+            let end = {
+                let _closed = CloseOnDrop(&slot);
+                self.read(source, &slot)
+            };
+            match thread.join() {
+                Ok(Ok(Ok(()))) => end,
+                Ok(Ok(Err(error))) => End::Encoder(error),
+                Ok(Err(panic)) | Err(panic) => panicked(&*panic),
+            }
+        })
+    }
+
+    /// Brings pictures to the slot until one of its ends is over.
+    fn read(&self, source: &mut dyn Source, slot: &Slot) -> End {
+        while !self.is_stopped() {
+            let picture = match source.next() {
+                Ok(Some(Captured::Raw(frame))) => frame.into(),
+                Ok(Some(Captured::Lent { time, loan })) => encode::Picture::Lent { time, loan },
+                Ok(Some(Captured::Encoded(unit))) => {
+                    debug!(?unit, "unexpected encoded picture");
+                    continue;
+                }
+                Ok(None) if self.is_stopped() => break,
+                Ok(None) => return End::Finished,
+                Err(error) => return End::Source(error),
+            };
+            let ready = self.clock.now();
+            let arrived = source.arrived().unwrap_or(ready);
+            if slot.put(Waiting { picture, arrived, ready }).is_err() {
+                // The encoder is gone; its thread says why.
+                break;
+            }
+        }
+        End::Stopped
     }
 }
 
@@ -237,73 +340,9 @@ fn open_encoder(
     Ok(encode::open(choice, config, lender)?)
 }
 
-/// How encoding ended.
-struct Run {
-    end: End,
-    /// To go on with; gone with a thread that could not be started, or panicked.
-    publisher: Option<Publisher>,
-}
-
-impl From<End> for Run {
-    fn from(end: End) -> Self {
-        Self { end, publisher: None }
-    }
-}
-
-/// Reads the source here, while a thread of its own encodes.
-fn run(
-    source: &mut dyn Source,
-    mut encoder: Box<dyn encode::Encoder>,
-    mut publisher: Publisher,
-    stop: &AtomicBool,
-    clock: &Arc<dyn Clock>,
-) -> Run {
-    let slot = match Slot::new() {
-        Ok(slot) => Arc::new(slot),
-        Err(error) => return End::Thread(error).into(),
-    };
-    let encoder = {
-        let slot = Arc::clone(&slot);
-        let span = tracing::Span::current();
-        let name = format!("encode {}", publisher.mount().name());
-        let clock = Arc::clone(clock);
-        thread::Builder::new().name(name).spawn(move || {
-            let _span = span.entered();
-            let _closed = CloseOnDrop(&slot);
-            let result = encoding::run(&slot, &mut *encoder, &mut publisher, &*clock);
-            (result, publisher)
-        })
-    };
-    let encoder = match encoder {
-        Ok(encoder) => encoder,
-        Err(error) => return End::Thread(error).into(),
-    };
-    let end = loop {
-        if stop.load(Ordering::Relaxed) {
-            break End::Stopped;
-        }
-        let picture = match source.next() {
-            Ok(Some(Captured::Raw(frame))) => frame.into(),
-            Ok(Some(Captured::Lent { time, loan })) => encode::Picture::Lent { time, loan },
-            Ok(Some(Captured::Encoded(unit))) => {
-                debug!(?unit, "unexpected encoded picture");
-                continue;
-            }
-            Ok(None) if stop.load(Ordering::Relaxed) => break End::Stopped,
-            Ok(None) => break End::Finished,
-            Err(error) => break End::Source(error),
-        };
-        let ready = clock.now();
-        let arrived = source.arrived().unwrap_or(ready);
-        if slot.put(Waiting { picture, arrived, ready }).is_err() {
-            // The encoder is gone; its thread says why.
-            break End::Panicked;
-        }
-    };
-    slot.close();
-    match encoder.join() {
-        Ok((Ok(()), publisher)) => Run { end, publisher: Some(publisher) },
-        Ok((Err(error), publisher)) => Run { end: End::Encoder(error), publisher: Some(publisher) },
-        Err(_) => End::Panicked.into(),
-    }
+/// What the panic said; where it was is in the log.
+fn panicked(panic: &(dyn Any + Send)) -> End {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    End::Panicked(text.unwrap_or_else(|| "it does not say why".to_owned()))
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -27,11 +28,12 @@ use crate::{
     },
     entropy::Entropy,
     listener,
-    live::{Mount, Stage, mount::Identity},
-    pipeline::{End, Pipeline},
+    live::{Condition, Mount, mount::Identity},
+    pipeline::End,
     sessions::Port,
     shared::{Gate, Shared, Stream, Streams},
     sources,
+    supervision::{keeper::Keeper, nodes},
 };
 
 /// A server whose ports are bound and whose streams are starting.
@@ -39,12 +41,14 @@ pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     running: Vec<Running>,
+    /// Told when their sources are to stop.
+    stop: watch::Sender<bool>,
 }
 
-/// A stream's threads and task.
+/// A stream and its tasks.
 struct Running {
     mount: Arc<Mount>,
-    pipeline: Pipeline,
+    keeper: JoinHandle<End>,
     fanout: Option<JoinHandle<()>>,
 }
 
@@ -95,19 +99,22 @@ impl Server {
         let cname = format!("{:08x}@lenscast", entropy.u32());
         let mut streams = Streams::default();
         let mut running = Vec::new();
+        let (nodes, (stop, stopped)) = (nodes::watch(Path::new("/dev")), watch::channel(false));
         for stream in &config.streams {
             let identity = identity(stream, config.packet_size, &cname, &entropy);
             let (mount, publisher) =
                 Mount::new(identity, sources::start(&stream.source), clock.clone())?;
             let (fanout, task) =
                 Fanout::spawn(mount.clone(), ports.clone(), clock.clone(), entropy.clone());
-            let pipeline = sources::start_pipeline(stream, publisher, &clock);
+            let (recipe, policy) = (sources::recipe(stream, &clock), sources::policy(stream));
+            let keeper = Keeper::new(recipe, policy, publisher, clock.clone(), entropy.clone());
+            let keeper = tokio::spawn(keeper.run(nodes.clone(), stopped.clone()));
             streams.insert(Stream { mount: mount.clone(), fanout: Some(fanout) });
-            running.push(Running { mount, pipeline, fanout: Some(task) });
+            running.push(Running { mount, keeper, fanout: Some(task) });
         }
         let gate = gate(access, config.auth, &entropy);
         let shared = Shared::new(streams, gate, Some(ports), clock, entropy, config.limits.clone());
-        Ok(Self { shared: Arc::new(shared), listeners, running })
+        Ok(Self { shared: Arc::new(shared), listeners, running, stop })
     }
 
     /// Where the server accepts connections.
@@ -124,12 +131,13 @@ impl Server {
         &self.shared
     }
 
-    /// Waits until each stream has something to show, or has failed, but no longer than `patience`.
+    /// Waits until it is known of each stream whether its source can be opened, but no longer than
+    /// `patience`.
     pub async fn settled(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         for running in &self.running {
-            let mut stage = running.mount.stage();
-            let settled = stage.wait_for(|stage| !matches!(stage, Stage::Starting));
+            let mut health = running.mount.health();
+            let settled = health.wait_for(|health| health.condition != Condition::Starting);
             if timeout_at(deadline, settled).await.is_err() {
                 return;
             }
@@ -139,9 +147,8 @@ impl Server {
     /// Serves until `stop` is there or all streams are over, then says goodbye to everyone, which
     /// takes less than a second.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
-        let Self { shared, listeners, running } = self;
+        let Self { shared, listeners, running, stop: over } = self;
         let (shutdown, stopping) = watch::channel(false);
-        let (over, is_over) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener::run(listener, shared.clone(), stopping.clone()));
@@ -155,7 +162,7 @@ impl Server {
         helpers.spawn(expire(shared.clone()));
         let mut streams = JoinSet::new();
         for stream in running {
-            streams.spawn(watch_over(stream, shared.clone(), is_over.clone()));
+            streams.spawn(watch_over(stream, shared.clone(), over.subscribe()));
         }
 
         let mut ends = Vec::new();
@@ -257,26 +264,25 @@ fn identity(stream: &config::Stream, packet_size: u16, cname: &str, entropy: &En
 async fn watch_over(
     mut stream: Running,
     shared: Arc<Shared>,
-    mut is_over: watch::Receiver<bool>,
+    is_over: watch::Receiver<bool>,
 ) -> (String, End) {
-    let ended = tokio::select! {
-        end = stream.pipeline.end() => Some(end),
-        // Sent once, at the end.
-        _ = is_over.changed() => None,
+    let name = stream.mount.name().to_owned();
+    let end = match stream.keeper.await {
+        Ok(end) => end,
+        Err(error) => End::Panicked(error.to_string()),
     };
-    let Some(end) = ended else {
-        stream.pipeline.stop();
-        return (stream.mount.name().to_owned(), stream.pipeline.end().await);
-    };
+    if *is_over.borrow() {
+        return (name, end);
+    }
     if let Some(fanout) = stream.fanout.take()
         && timeout(LAST_PICTURES, fanout).await.is_err()
     {
-        debug!(stream = stream.mount.name(), "the last pictures could not be sent in time");
+        debug!(stream = name, "the last pictures could not be sent in time");
     }
     // Connections find the end in their own time; what they have not sent by then stays unsent.
     tokio::time::sleep(LAST_PICTURES).await;
     shared.sessions.end_mount(&stream.mount);
-    (stream.mount.name().to_owned(), end)
+    (name, end)
 }
 
 /// Reads what clients send to one of the UDP ports: reports, and packets that open firewalls.

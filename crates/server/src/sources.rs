@@ -1,24 +1,25 @@
-//! Each configured source: how it is opened, and where its viewers start.
+//! Each configured source: how it is opened and kept, and where its viewers start.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use ::v4l2::Waker;
+use ::v4l2::{Trouble, Waker};
 use capture::{
     Source, file, pipe, synthetic,
     v4l2::{
-        self, Lasting,
+        self,
         choice::Wanted,
         name::{Name, Places},
         survey::{Survey, Usable, survey},
     },
 };
-use media::Clock;
+use media::{Clock, FrameRate, I420Layout};
 use tracing::info;
 
 use crate::{
     config::{self, Config},
-    live::{Publisher, mount::Start},
-    pipeline::{self, Pipeline},
+    live::mount::Start,
+    pipeline,
+    supervision::{Policy, keeper::Recipe},
 };
 
 /// Opens each file once and closes it again: what cannot be played is said before anything else is
@@ -50,60 +51,102 @@ pub(crate) fn start(source: &config::Source) -> Start {
     }
 }
 
-/// Starts the threads that open a stream's source and bring its pictures to `publisher`.
-pub(crate) fn start_pipeline(
-    stream: &config::Stream,
-    publisher: Publisher,
-    clock: &Arc<dyn Clock>,
-) -> Pipeline {
-    let title = stream.name.as_str().to_owned();
-    let source_clock = clock.clone();
+/// How a stream's source is kept.
+pub(crate) fn policy(stream: &config::Stream) -> Policy {
+    let retries = match &stream.source {
+        config::Source::Unsaid | config::Source::Test(_) | config::Source::Camera(_) => true,
+        // What cannot be played cannot be played the next time; what was read from a pipe is gone.
+        config::Source::File(_) | config::Source::Stdin(_) => false,
+    };
+    let card_after = match stream.offline {
+        config::Offline::Card => Some(CARD_AFTER),
+        config::Offline::Freeze => None,
+    };
+    Policy { on_demand: stream.on_demand, linger: LINGER, retries, card_after }
+}
+
+/// How a stream's source is started.
+pub(crate) fn recipe(stream: &config::Stream, clock: &Arc<dyn Clock>) -> Recipe {
+    let stream = settled(stream);
+    let (title, clock) = (stream.name.as_str().to_owned(), Arc::clone(clock));
+    let layout = match &stream.source {
+        config::Source::Camera(config::Camera {
+            wanted: Wanted { size: Some(size), .. }, ..
+        }) => I420Layout::new(size.width, size.height),
+        _ => None,
+    };
+    let card = {
+        let (title, clock) = (format!("{title} · no signal"), Arc::clone(&clock));
+        move |layout| card_run(title.clone(), layout, clock.clone())
+    };
+    Recipe {
+        source: Box::new(move || run(&stream, clock.clone())),
+        card: Some(Box::new(card)),
+        layout,
+    }
+}
+
+/// One run of a stream's source.
+fn run(stream: &config::Stream, clock: Arc<dyn Clock>) -> pipeline::Config {
     let mut wake: Option<pipeline::Wake> = None;
     let (open, encoding): (pipeline::Open, Option<pipeline::Encoding>) = match stream.source.clone()
     {
-        config::Source::Unsaid => return start_pipeline(&settled(stream), publisher, clock),
+        config::Source::Unsaid => return run(&settled(stream), clock),
         config::Source::Camera(camera) => {
             // Without one it is stopped at its next picture.
             let waker = Waker::new().ok();
             wake = waker.clone().map(|waker| Box::new(move || waker.wake()) as pipeline::Wake);
             let encoding = camera.clone();
             (
-                Box::new(move || open_camera(camera, waker, source_clock)),
+                Box::new(move || open_camera(camera, waker, clock)),
                 Some(Box::new(move |layout, rate| encoding.encoder(layout, rate))),
             )
         }
         config::Source::Test(encoder) => {
+            let title = stream.name.as_str().to_owned();
             let card = synthetic::Config { layout: encoder.layout, rate: encoder.rate, title };
-            let open = move || {
-                let card = synthetic::TestCard::new(card, source_clock).map_err(|error| {
-                    capture::Error::Unusable {
-                        path: "test:".into(),
-                        reason: error.to_string().into(),
-                        remedy: None,
-                    }
-                })?;
-                Ok(Box::new(card) as Box<dyn Source>)
-            };
-            (Box::new(open), Some(as_configured(encoder)))
+            (Box::new(move || open_card(card, clock)), Some(as_configured(encoder)))
         }
         config::Source::File(config::File { path, rate }) => {
-            (Box::new(move || file::open(&path, source_clock, file::Config { rate })), None)
+            (Box::new(move || file::open(&path, clock, file::Config { rate })), None)
         }
         config::Source::Stdin(config::Pipe::Yuv420p(encoder)) => {
             let format = pipe::Format::Yuv420p { layout: encoder.layout, rate: encoder.rate };
             (
-                Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)),
+                Box::new(move || pipe::open(Box::new(io::stdin()), format, clock)),
                 Some(as_configured(encoder)),
             )
         }
         config::Source::Stdin(config::Pipe::H264 { rate }) => {
             let format = pipe::Format::H264 { rate };
-            (Box::new(move || pipe::open(Box::new(io::stdin()), format, source_clock)), None)
+            (Box::new(move || pipe::open(Box::new(io::stdin()), format, clock)), None)
         }
     };
-    let encoder = stream.encoder.clone();
-    let config = pipeline::Config { open, encoding, encoder, wake };
-    Pipeline::start(config, publisher, clock.clone())
+    pipeline::Config { open, encoding, encoder: stream.encoder.clone(), wake }
+}
+
+/// A run of the card that is shown while there are no pictures. Hardware may be what has failed.
+fn card_run(title: String, layout: I420Layout, clock: Arc<dyn Clock>) -> pipeline::Config {
+    let encoder = encode::Config { layout, rate: CARD_RATE, bitrate: CARD_BITRATE, gop: CARD_GOP };
+    let card = synthetic::Config { layout, rate: CARD_RATE, title };
+    pipeline::Config {
+        open: Box::new(move || open_card(card, clock)),
+        encoding: Some(as_configured(encoder)),
+        encoder: encode::Choice::Openh264,
+        wake: None,
+    }
+}
+
+fn open_card(
+    card: synthetic::Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Box<dyn Source>, capture::Error> {
+    let card = synthetic::TestCard::new(card, clock).map_err(|error| capture::Error::Unusable {
+        path: "test:".into(),
+        reason: error.to_string().into(),
+        remedy: None,
+    })?;
+    Ok(Box::new(card))
 }
 
 fn open_camera(
@@ -112,13 +155,9 @@ fn open_camera(
     clock: Arc<dyn Clock>,
 ) -> Result<Box<dyn Source>, capture::Error> {
     let config::Camera { name, wanted, controls, .. } = camera;
-    let (own_waker, own_clock) = (waker.clone(), clock.clone());
-    let open = move || {
-        let path = find(&name, &wanted)?;
-        let (controls, waker) = (controls.clone(), own_waker.clone());
-        v4l2::Camera::open(&path, v4l2::Config { wanted, controls, waker }, own_clock.clone())
-    };
-    Ok(Box::new(Lasting::open(Box::new(open), waker, clock)?))
+    // Another node each time, where it was plugged in again.
+    let path = find(&name, &wanted)?;
+    Ok(Box::new(v4l2::Camera::open(&path, v4l2::Config { wanted, controls, waker }, clock)?))
 }
 
 /// The node that has the name just now.
@@ -127,8 +166,9 @@ fn find(name: &Name, wanted: &Wanted) -> Result<PathBuf, capture::Error> {
         Name::Path(path) => Ok(path.clone()),
         Name::Stable(name) => Places::default().find(name),
         Name::Any => {
-            let none = || capture::Error::Unusable {
+            let none = || capture::Error::Unavailable {
                 path: "v4l2:".into(),
+                trouble: Trouble::Gone,
                 reason: "no camera can be used".into(),
                 remedy: Some("lenscast devices   # lists what there is".to_owned()),
             };
@@ -190,3 +230,13 @@ fn as_configured(encoder: encode::Config) -> pipeline::Encoding {
 
 /// A stream whose keyframes come when they come: nobody minds a moment's delay, but a black window.
 const LIVE: Start = Start::Cached { span: Duration::from_secs(2), bytes: 2 << 20 };
+/// For who changes a player's settings, or walks from one page of a surveillance program to the
+/// next.
+const LINGER: Duration = Duration::from_secs(10);
+/// A card that flashes up for a loose plug would be worse than a still.
+const CARD_AFTER: Duration = Duration::from_secs(1);
+/// Enough for its clock to be seen running.
+const CARD_RATE: FrameRate = FrameRate::new(10, 1).unwrap();
+const CARD_BITRATE: u32 = 500_000;
+/// Two seconds.
+const CARD_GOP: u32 = 20;

@@ -92,7 +92,7 @@ impl Camera {
     ///
     /// As [`Camera::open`].
     pub fn start(device: Device, config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let unusable = |reason: String| broken(&device, reason);
+        let unusable = |reason: String| unusable(&device, reason);
         let Some(kind) = device.capability().camera() else {
             return Err(unusable("it is a video device, but gives no pictures".to_owned()));
         };
@@ -404,7 +404,7 @@ fn decide(device: &Device, kind: QueueKind, wanted: &Wanted) -> Result<Choice, E
     // A driver that fails here fails again when it is set, and is heard then.
     let intervals = |format, size| device.intervals(format, size).ok().flatten();
     let reasoned =
-        choose(&offers, wanted, intervals).map_err(|no| broken(device, no.to_string()))?;
+        choose(&offers, wanted, intervals).map_err(|no| unusable(device, no.to_string()))?;
     if reasoned.missed_size.is_some() || reasoned.missed_rate.is_some() {
         warn!(device = %device.path().display(), "{reasoned}");
     } else {
@@ -419,8 +419,9 @@ fn in_use(device: &Device, error: ::v4l2::Error) -> Error {
         return error.into();
     }
     let path = device.path().display();
-    Error::Unusable {
+    Error::Unavailable {
         path: device.path().to_owned(),
+        trouble: Trouble::Busy,
         reason: "another program takes pictures from it, and a camera gives them to one at a time"
             .into(),
         remedy: Some(format!("fuser -v {path}   # says which program that is")),
@@ -441,8 +442,19 @@ fn least_bytes(format: &Format, plane: usize) -> usize {
     (stride(plane) * rows).saturating_sub(stride(plane) / 2)
 }
 
-fn broken(device: &Device, reason: String) -> Error {
+/// It is not what is wanted.
+fn unusable(device: &Device, reason: String) -> Error {
     Error::Unusable { path: device.path().to_owned(), reason: reason.into(), remedy: None }
+}
+
+/// It does not go on.
+fn broken(device: &Device, reason: String) -> Error {
+    Error::Unavailable {
+        path: device.path().to_owned(),
+        trouble: Trouble::Broken,
+        reason: reason.into(),
+        remedy: None,
+    }
 }
 
 /// Enough that the driver always has one to fill while one is converted.

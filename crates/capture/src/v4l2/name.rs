@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ::v4l2::Device;
+use ::v4l2::{Device, Trouble};
 
 use crate::{Error, spelling::nearest};
 
@@ -134,8 +134,9 @@ impl Places {
             }
             (true, true) => "there is no video device at all".to_owned(),
         };
-        Err(Error::Unusable {
+        Err(Error::Unavailable {
             path: format!("v4l2:{name}").into(),
+            trouble: Trouble::Gone,
             reason: format!("no camera is called that{meant}; {there}").into(),
             remedy: None,
         })

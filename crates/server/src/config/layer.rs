@@ -18,8 +18,8 @@ use std::{
 use capture::spelling::nearest;
 
 use crate::config::{
-    Access, Auth, Config, Error, Errors, Limits, Origin, Password, Place, Problem, Source, Stream,
-    StreamName, UdpPorts, User, listen, source::Draft, value,
+    Access, Auth, Config, Error, Errors, Limits, Offline, Origin, Password, Place, Problem, Source,
+    Stream, StreamName, UdpPorts, User, listen, source::Draft, value,
 };
 
 /// What one place says, and what is wrong there.
@@ -52,6 +52,9 @@ struct GivenStream {
     /// `None`: it could not be read, which is among the errors.
     source: Option<Source>,
     encoder: encode::Choice,
+    /// `None`: as the source is by itself.
+    on_demand: Option<bool>,
+    offline: Offline,
     is_stdin: bool,
     users: Option<Vec<(String, Place)>>,
     /// Where the source is written.
@@ -193,8 +196,20 @@ impl Layer {
         let is_stdin = draft.as_ref().is_some_and(Draft::is_stdin);
         let encoder =
             draft.as_ref().map_or_else(Default::default, |draft| draft.encoder(&mut self.errors));
+        let on_demand = draft.as_ref().and_then(|draft| draft.on_demand(&mut self.errors));
+        let offline =
+            draft.as_ref().map_or_else(Default::default, |draft| draft.offline(&mut self.errors));
         let source = draft.and_then(|draft| draft.resolve(&mut self.errors));
-        self.streams.push(GivenStream { name, source, encoder, is_stdin, users, place });
+        self.streams.push(GivenStream {
+            name,
+            source,
+            encoder,
+            on_demand,
+            offline,
+            is_stdin,
+            users,
+            place,
+        });
     }
 
     /// The value, or its problem among the errors.
@@ -287,8 +302,10 @@ impl Layer {
         });
         let streams = self.streams.into_iter().filter_map(|stream| {
             let users = stream.users.map(|users| users.into_iter().map(|(name, _)| name).collect());
-            let GivenStream { name, source, encoder, .. } = stream;
-            Some(Stream { name: name?, source: source?, encoder, users })
+            let GivenStream { name, source, encoder, on_demand, offline, .. } = stream;
+            let source = source?;
+            let on_demand = on_demand.unwrap_or(source.is_on_demand());
+            Some(Stream { name: name?, source, encoder, on_demand, offline, users })
         });
         let users: Vec<_> = users.collect();
         let streams: Vec<_> = streams.collect();

@@ -25,7 +25,7 @@ use encode::Config as Encoder;
 use media::{FrameRate, I420Layout};
 
 use crate::config::{
-    Camera, Error, File, Origin, Pipe, Place, Problem, Source,
+    Camera, Error, File, Offline, Origin, Pipe, Place, Problem, Source,
     source::text::{Argument, Spots, read_kind},
     value::{self, Gop},
 };
@@ -85,15 +85,21 @@ impl Kind {
 
     const fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Test | Self::Yuv420p => &["size", "fps", "bitrate", "gop", "encoder"],
-            Self::File | Self::H264 => &["fps"],
+            Self::Test => &["size", "fps", "bitrate", "gop", "encoder", ON_DEMAND],
+            Self::Yuv420p => &["size", "fps", "bitrate", "gop", "encoder"],
+            Self::File => &["fps", ON_DEMAND],
+            Self::H264 => &["fps"],
             Self::Camera => KEYS,
         }
     }
 
-    /// Why other keys do not go with it.
-    const fn limits(self) -> &'static str {
+    /// Why `key` does not go with it.
+    fn limits(self, key: &str) -> &'static str {
         match self {
+            Self::Yuv420p | Self::H264 if key == ON_DEMAND => {
+                "which is read as long as it is there"
+            }
+            _ if key == OFFLINE => "which is no camera",
             Self::File | Self::H264 => "which is H.264 already and is not encoded again",
             Self::Test | Self::Yuv420p | Self::Camera => "which is no camera",
         }
@@ -153,6 +159,16 @@ impl Draft {
     /// What is to encode its pictures.
     pub(super) fn encoder(&self, errors: &mut Vec<Error>) -> encode::Choice {
         self.read("encoder", errors, value::encoder).map(|(encoder, _)| encoder).unwrap_or_default()
+    }
+
+    /// Whether it runs on demand, where that is said.
+    pub(super) fn on_demand(&self, errors: &mut Vec<Error>) -> Option<bool> {
+        self.read(ON_DEMAND, errors, value::switch).map(|(on_demand, _)| on_demand)
+    }
+
+    /// What is seen while it is away.
+    pub(super) fn offline(&self, errors: &mut Vec<Error>) -> Offline {
+        self.read(OFFLINE, errors, value::offline).map(|(offline, _)| offline).unwrap_or_default()
     }
 
     /// Reads the settings. `None` when there was something to put in `errors`.
@@ -312,9 +328,9 @@ impl Draft {
 
     fn refuse_unfit(&self, errors: &mut Vec<Error>) {
         let (kind, fits) = (self.kind.label(), self.kind.keys());
-        let why = self.kind.limits();
         for Setting { key, place, .. } in &self.settings {
             if !fits.contains(key) {
+                let why = self.kind.limits(key);
                 errors.push(place.error(Problem::Unfit { key, kind, why, fits }));
             }
         }
@@ -336,9 +352,13 @@ fn within(
 }
 
 /// Every key of a source.
-pub(super) const KEYS: &[&str] = &["size", "fps", "format", "bitrate", "gop", "encoder", CONTROLS];
+pub(super) const KEYS: &[&str] =
+    &["size", "fps", "format", "bitrate", "gop", "encoder", CONTROLS, ON_DEMAND, OFFLINE];
 /// The key whose values are several: each is a setting of its own.
 pub(super) const CONTROLS: &str = "controls";
+/// The key that is true or false.
+pub(super) const ON_DEMAND: &str = "on_demand";
+const OFFLINE: &str = "offline";
 const DEFAULT_SIZE: I420Layout = I420Layout::new(1280, 720).unwrap();
 const DEFAULT_RATE: FrameRate = FrameRate::new(30, 1).unwrap();
 /// Frames per second that openh264 does not round to its own bounds.

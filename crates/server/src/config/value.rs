@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use capture::v4l2::choice::PictureFormat;
 use media::{FrameRate, I420Layout, frame::MAX_SIDE};
 
-use crate::config::{Password, Problem, StreamName, UdpPorts};
+use crate::config::{Offline, Password, Problem, StreamName, UdpPorts};
 
 /// The distance between keyframes, as people give it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -104,6 +104,20 @@ pub(super) fn encoder(text: &str) -> Result<encode::Choice, Problem> {
     }
     text.parse()
         .map_err(|_| Problem::malformed(text, "an encoder", "auto, openh264 or /dev/video11"))
+}
+
+/// Reads `true` or `false`.
+pub(super) fn switch(text: &str) -> Result<bool, Problem> {
+    text.parse().map_err(|_| Problem::malformed(text, "true or false", "true"))
+}
+
+/// Reads `card` or `freeze`.
+pub(super) fn offline(text: &str) -> Result<Offline, Problem> {
+    match text {
+        "card" => Ok(Offline::Card),
+        "freeze" => Ok(Offline::Freeze),
+        _ => Err(Problem::unknown_name(text, "picture of a camera that is away", OFFLINE)),
+    }
 }
 
 /// Reads `brightness=10`: a control of a camera, and its value.
@@ -255,6 +269,7 @@ const BITRATES: RangeInclusive<u64> = 10_000..=200_000_000;
 /// most that fits into one.
 const PACKET_SIZES: RangeInclusive<u16> = 576..=65_507;
 /// As [`PictureFormat::name`].
+const OFFLINE: &[&str] = &["card", "freeze"];
 const PICTURE_FORMATS: &[&str] = &["h264", "nv12", "i420", "yuyv", "uyvy", "mjpeg"];
 const MAX_RATE_DIGITS: usize = 6;
 const MAX_STREAM_NAME: usize = 64;

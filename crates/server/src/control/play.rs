@@ -177,7 +177,7 @@ impl Control {
     }
 
     /// A cursor, and the picture it begins with; without one when that takes too long.
-    async fn join(&self, mount: &Mount) -> Result<(Cursor, Option<Arc<Picture>>), Refused> {
+    async fn join(&self, mount: &Arc<Mount>) -> Result<(Cursor, Option<Arc<Picture>>), Refused> {
         let mut published = mount.subscribe();
         let stage = mount.stage();
         let mut cursor = mount.join(self.shared.clock.now());

@@ -137,6 +137,11 @@ impl<T: Item> Log<T> {
         Cursor { position: Position::Keyframe { from: self.end() }, delivered_any: false }
     }
 
+    /// The source is interrupted: nobody begins with what was there before, nor goes back to it.
+    pub fn forget_keyframe(&mut self) {
+        self.newest_keyframe = None;
+    }
+
     fn front_is_over(&self, now: MediaTime) -> bool {
         let Some(front) = self.entries.front() else { return false };
         let age = now.saturating_since(front.published());

@@ -4,6 +4,7 @@
 //! separate RTP sessions coincide): a picture is packetized once, and the same bytes go to all.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use tracing::{debug, info};
 
 use super::{
     keyframes::{KeyframeRequests, REUSE_WINDOW},
-    log::{Cursor, Delivery, Item, Limits, Log},
+    log::{self, Delivery, Item, Limits, Log},
     stages::{Past, Stages, Stamps, Step, Turn, Typical},
 };
 
@@ -119,15 +120,46 @@ pub struct Announcement {
     pub version: u64,
 }
 
-/// How far a mount has come.
+/// What there is to see.
 #[derive(Clone, Debug)]
 pub enum Stage {
-    /// The source is starting; nothing can be said of the stream yet.
-    Starting,
+    /// Nothing, for now: the source does not run, or has not said yet what it gives.
+    Dark,
     /// Pictures flow.
     Live(Arc<Announcement>),
     /// The source has ended or failed for good.
     Ended,
+}
+
+/// Where a source stands, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Nobody watches, and it does not run.
+    Idle,
+    /// It is being opened.
+    #[default]
+    Starting,
+    /// It is open.
+    Running,
+    /// It has failed, and is tried again.
+    Away,
+    /// It is over for good.
+    Over,
+}
+
+/// How a stream's source does, for people.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// Where it stands.
+    pub condition: Condition,
+    /// How often it has been started.
+    pub starts: u64,
+    /// How often it has failed.
+    pub failures: u64,
+    /// How many of these were panics.
+    pub panics: u64,
+    /// Why it failed last.
+    pub last_failure: Option<Arc<str>>,
 }
 
 /// One stream under one name.
@@ -140,6 +172,26 @@ pub struct Mount {
     /// The number of the next picture: what viewers wait on.
     end: watch::Sender<u64>,
     stage: watch::Sender<Stage>,
+    /// How many watch, or wait to.
+    demand: watch::Sender<usize>,
+    health: watch::Sender<Health>,
+}
+
+/// Somebody's wish to see a stream: while there is one, its source runs. Ends when dropped.
+#[derive(Debug)]
+pub struct Demand(Arc<Mount>);
+
+impl Drop for Demand {
+    fn drop(&mut self) {
+        self.0.demand.send_modify(|count| *count -= 1);
+    }
+}
+
+/// A viewer's place in a mount. While there is one, the source runs.
+#[derive(Debug)]
+pub struct Cursor {
+    place: log::Cursor,
+    _demand: Demand,
 }
 
 #[derive(Debug)]
@@ -191,7 +243,9 @@ impl Mount {
             stages: Stages::default(),
             shared: Mutex::new(shared),
             end: watch::Sender::new(0),
-            stage: watch::Sender::new(Stage::Starting),
+            stage: watch::Sender::new(Stage::Dark),
+            demand: watch::Sender::new(0),
+            health: watch::Sender::default(),
         });
         let publisher = Publisher {
             mount: Arc::clone(&mount),
@@ -200,6 +254,8 @@ impl Mount {
             rate: None,
             bitrate: None,
             version: 0,
+            announced: None,
+            awaits_keyframe: true,
         };
         Ok((mount, publisher))
     }
@@ -229,8 +285,33 @@ impl Mount {
         self.stage.subscribe()
     }
 
+    /// How many watch, or wait to, and each change of it.
+    pub fn demand(&self) -> watch::Receiver<usize> {
+        self.demand.subscribe()
+    }
+
+    /// Makes the source run until the wish is dropped.
+    pub fn want(self: &Arc<Self>) -> Demand {
+        self.demand.send_modify(|count| *count += 1);
+        Demand(Arc::clone(self))
+    }
+
+    /// How the source does, and each change of it.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Says how the source does.
+    pub(crate) fn set_health(&self, health: impl FnOnce(&mut Health)) {
+        self.health.send_modify(health);
+    }
+
     /// A cursor for a viewer that starts now. What it reads first is a keyframe, always.
-    pub fn join(&self, now: MediaTime) -> Cursor {
+    pub fn join(self: &Arc<Self>, now: MediaTime) -> Cursor {
+        Cursor { place: self.place(now), _demand: self.want() }
+    }
+
+    fn place(&self, now: MediaTime) -> log::Cursor {
         let mut shared = self.lock();
         if let Some((cursor, backlog)) = shared.log.from_newest_keyframe() {
             let usable = match shared.start {
@@ -247,7 +328,7 @@ impl Mount {
 
     /// The next picture at the cursor, if it is there.
     pub fn read(&self, cursor: &mut Cursor) -> Option<Delivery<Picture>> {
-        self.lock().log.read(cursor)
+        self.lock().log.read(&mut cursor.place)
     }
 
     /// Whether the next picture to be encoded is to be an IDR; see [`KeyframeRequests::take`].
@@ -288,6 +369,10 @@ pub struct Publisher {
     rate: Option<FrameRate>,
     bitrate: Option<u32>,
     version: u64,
+    /// What was said last, be the stream dark by now.
+    announced: Option<Arc<Announcement>>,
+    /// The source has just begun: what comes before its first keyframe cannot be decoded.
+    awaits_keyframe: bool,
 }
 
 impl Publisher {
@@ -320,6 +405,19 @@ impl Publisher {
         self.mount.lock().start = Start::OnDemand;
     }
 
+    /// What was announced last, be the stream dark by now.
+    pub fn announced(&self) -> Option<&Announcement> {
+        self.announced.as_deref()
+    }
+
+    /// The source does not run any more, and may come back. Viewers stay, and go on with the
+    /// keyframe that it begins with then.
+    pub fn interrupt(&mut self) {
+        self.awaits_keyframe = true;
+        self.mount.lock().log.forget_keyframe();
+        self.mount.stage.send_replace(Stage::Dark);
+    }
+
     /// Packetizes a picture that came encoded, just now, and hands it to everyone who watches.
     pub fn publish(&mut self, unit: &AccessUnit) {
         self.publish_encoded(unit, &Stamps::of_encoded(self.clock.now()));
@@ -328,6 +426,10 @@ impl Publisher {
     /// Packetizes a picture and hands it to everyone who watches. `stamps` say what became of it
     /// before.
     pub fn publish_encoded(&mut self, unit: &AccessUnit, stamps: &Stamps) {
+        if self.awaits_keyframe && !unit.is_keyframe() {
+            return;
+        }
+        self.awaits_keyframe = false;
         let timestamp = self.mount.rtp_clock.timestamp(unit.time());
         let Some(batch) = self.packetizer.packetize(unit, timestamp) else { return };
         if batch.is_keyframe() {
@@ -349,21 +451,33 @@ impl Publisher {
 
     fn refresh_announcement(&mut self) {
         let Some(sets) = self.packetizer.parameter_sets() else { return };
-        if let Stage::Live(known) = &*self.mount.stage.borrow()
-            && known.parameter_sets == *sets
-            && (known.rate, known.bitrate) == (self.rate, self.bitrate)
-        {
-            return;
-        }
-        self.version += 1;
-        debug!(mount = self.mount.name(), version = self.version, "new parameter sets");
-        let announcement = Announcement {
-            parameter_sets: sets.clone(),
-            rate: self.rate,
-            bitrate: self.bitrate,
-            version: self.version,
+        let same = self.announced.as_ref().filter(|known| {
+            known.parameter_sets == *sets
+                && (known.rate, known.bitrate) == (self.rate, self.bitrate)
+        });
+        let announcement = match same {
+            Some(_) if matches!(*self.mount.stage.borrow(), Stage::Live(_)) => return,
+            // The same again after an interruption.
+            Some(known) => Arc::clone(known),
+            None => {
+                self.version += 1;
+                debug!(mount = self.mount.name(), version = self.version, "new parameter sets");
+                Arc::new(Announcement {
+                    parameter_sets: sets.clone(),
+                    rate: self.rate,
+                    bitrate: self.bitrate,
+                    version: self.version,
+                })
+            }
         };
-        self.mount.stage.send_replace(Stage::Live(Arc::new(announcement)));
+        self.announced = Some(Arc::clone(&announcement));
+        self.mount.stage.send_replace(Stage::Live(announcement));
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").field("mount", &self.mount.name()).finish_non_exhaustive()
     }
 }
 

@@ -28,6 +28,12 @@ impl File<'_> {
                 }
                 "users" => users = self.read_stream_users(&entry, layer),
                 source::CONTROLS => settings.extend(self.read_controls(&entry, layer)),
+                source::ON_DEMAND => {
+                    if let Some(value) = entry.boolean(layer) {
+                        let (key, place) = (source::ON_DEMAND, entry.place());
+                        settings.push(Setting { key, value: value.to_string(), place });
+                    }
+                }
                 key => {
                     let Some(key) = source::KEYS.iter().find(|known| **known == key) else {
                         unknown_to_the_reader(key);
@@ -105,5 +111,17 @@ impl File<'_> {
 }
 
 /// Every key of a stream.
-pub(super) const STREAM: &[&str] =
-    &["name", "source", "size", "fps", "format", "bitrate", "gop", "encoder", "controls", "users"];
+pub(super) const STREAM: &[&str] = &[
+    "name",
+    "source",
+    "size",
+    "fps",
+    "format",
+    "bitrate",
+    "gop",
+    "encoder",
+    "controls",
+    "on_demand",
+    "offline",
+    "users",
+];

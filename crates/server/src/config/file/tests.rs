@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{self, Access, Config, Source, source};
+use crate::config::{self, Access, Config, Offline, Source, source};
 use capture::v4l2::name::Name;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -79,6 +79,48 @@ fn every_key_is_read() {
 }
 
 #[test]
+fn sources_run_on_demand_as_their_kind_does_or_as_is_said() {
+    let stream = |text: &str| {
+        let stream = parse(&format!("[[stream]]\nsource = {text}")).unwrap().streams.remove(0);
+        (stream.on_demand, stream.offline)
+    };
+    assert_eq!(stream("\"v4l2:\""), (true, Offline::Freeze));
+    assert_eq!(stream("\"test:\""), (true, Offline::Freeze));
+    assert_eq!(stream("\"file:a.mp4\""), (false, Offline::Freeze));
+    assert_eq!(stream("\"stdin:h264\""), (false, Offline::Freeze));
+    assert_eq!(stream("\"v4l2:\"\non_demand = false\noffline = \"card\""), (false, Offline::Card));
+    assert_eq!(stream("\"v4l2:?on_demand=false&offline=freeze\""), (false, Offline::Freeze));
+    assert_eq!(stream("\"file:a.mp4\"\non_demand = true"), (true, Offline::Freeze));
+    for (text, expected) in [
+        (
+            "\"stdin:h264\"\non_demand = true",
+            ":3: stream[0].on_demand: on_demand does not go with stdin:h264, which is read as long \
+             as it is there; what does: fps",
+        ),
+        (
+            "\"test:\"\noffline = \"card\"",
+            ":3: stream[0].offline: offline does not go with test:, which is no camera; what does: \
+             size, fps, bitrate, gop, encoder, on_demand",
+        ),
+        (
+            "\"v4l2:\"\noffline = \"cart\"",
+            ":3: stream[0].offline: \"cart\" is no picture of a camera that is away (did you mean \
+             card?); there is card, freeze",
+        ),
+        (
+            "\"v4l2:\"\non_demand = \"yes\"",
+            ":3: stream[0].on_demand: this is a string; wanted is true or false",
+        ),
+        (
+            "\"v4l2:?on_demand=yes\"",
+            ":2: stream[0].source: column 17: on_demand: \"yes\" is not true or false (write true)",
+        ),
+    ] {
+        assert_eq!(bad(&format!("[[stream]]\nsource = {text}")), [expected], "{text}");
+    }
+}
+
+#[test]
 fn controls_of_a_camera_are_a_table() {
     let camera = |text: &str| match parse(text).unwrap().streams.remove(0).source {
         Source::Camera(camera) => camera,
@@ -118,7 +160,7 @@ fn controls_of_a_camera_are_a_table() {
         (
             "[[stream]]\nsource = \"test:\"\ncontrols.gain = 2",
             ":3: stream[0].controls.gain: controls does not go with test:, which is no camera; \
-             what does: size, fps, bitrate, gop, encoder",
+             what does: size, fps, bitrate, gop, encoder, on_demand",
         ),
     ] {
         assert_eq!(bad(text), [expected], "{text}");
@@ -153,7 +195,7 @@ fn lines_and_keys_are_named() {
         (
             "[[stream]]\nsource = \"test:\"\nbitrat = 1",
             ":3: stream[0]: there is no key \"bitrat\" here (did you mean bitrate?); there is \
-             name, source, size, fps, format, bitrate, gop, encoder, controls, users",
+             name, source, size, fps, format, bitrate, gop, encoder, controls, on_demand, offline, users",
         ),
         (
             "[[stream]]\nsource = \"test:?fps=x\"",
@@ -176,7 +218,7 @@ fn lines_and_keys_are_named() {
         (
             "[[stream]]\nsource = \"file:a.mp4\"\nsize = \"640x480\"",
             ":3: stream[0].size: size does not go with file:, which is H.264 already and is not \
-             encoded again; what does: fps",
+             encoded again; what does: fps, on_demand",
         ),
         (
             "[[stream]]\nsource = \"test:\"\nusers = []",

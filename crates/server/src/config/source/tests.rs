@@ -148,12 +148,12 @@ fn what_is_wrong_is_said_with_its_column() {
         (
             "test:?bitrat=2M",
             "column 7: there is no key \"bitrat\" here (did you mean bitrate?); there is size, \
-             fps, bitrate, gop, encoder",
+             fps, bitrate, gop, encoder, on_demand",
         ),
         (
             "Küche=test:?framerate=30",
             "column 13: there is no key \"framerate\" here (did you mean fps?); there is size, \
-             fps, bitrate, gop, encoder",
+             fps, bitrate, gop, encoder, on_demand",
         ),
         ("test:?size", "column 7: size: the value is missing: write key=value"),
         (
@@ -188,7 +188,7 @@ fn what_is_wrong_is_said_with_its_column() {
         (
             "file:/a.mp4?bitrate=2M",
             "column 21: bitrate: bitrate does not go with file:, which is H.264 already and is \
-             not encoded again; what does: fps",
+             not encoded again; what does: fps, on_demand",
         ),
         (
             "file:/a.mp4?fps=1000",
@@ -246,7 +246,7 @@ fn what_is_wrong_is_said_with_its_column() {
         (
             "test:?format=yuyv",
             "column 14: format: format does not go with test:, which is no camera; what does: \
-             size, fps, bitrate, gop, encoder",
+             size, fps, bitrate, gop, encoder, on_demand",
         ),
         (
             "stdin:",

@@ -89,7 +89,7 @@ impl Stream {
     fn version(&self) -> Option<u64> {
         match &*self.mount.stage().borrow() {
             Stage::Live(announcement) => Some(announcement.version),
-            Stage::Starting | Stage::Ended => None,
+            Stage::Dark | Stage::Ended => None,
         }
     }
 }
@@ -262,7 +262,7 @@ async fn parameter_sets_known_beforehand_make_a_stream_live() {
 async fn a_picture_wakes_those_who_wait_and_so_does_the_end() {
     let mut stream = Stream::new(Start::OnDemand);
     let mut published = stream.mount.subscribe();
-    stream.publish(false, 100);
+    stream.publish(true, 100);
     assert!(published.has_changed().unwrap());
     assert_eq!(*published.borrow_and_update(), 1);
     // An access unit delimiter alone is no picture.
