@@ -113,7 +113,7 @@ fn sources_run_on_demand_as_their_kind_does_or_as_is_said() {
         ),
         (
             "\"v4l2:?on_demand=yes\"",
-            ":2: stream[0].source: column 17: on_demand: \"yes\" is not true or false (write true)",
+            ":2: stream[0].source: \"v4l2:?on_demand=yes\" column 17: on_demand: \"yes\" is not true or false (write true)",
         ),
     ] {
         assert_eq!(bad(&format!("[[stream]]\nsource = {text}")), [expected], "{text}");
