@@ -28,7 +28,7 @@ use lenscast::{
 };
 use media::Clock;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::warn;
+use tracing::{error, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
@@ -86,6 +86,7 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()>
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     check_files(&config, &clock)?;
     resources::raise_open_files();
+    log_panics();
     let entropy = Entropy::from_system();
     let store = store(config.state_dir.as_deref());
     let settled = credentials::settle(&config.access, store.as_ref(), &entropy)?;
@@ -106,6 +107,8 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()>
                 _ = interrupt.recv() => {}
             }
         };
+        #[cfg(debug_assertions)]
+        lenscast::pipeline::faults::listen();
         let server = Server::start(&config, settled.access, clock, entropy)?;
         server.settled(PATIENCE).await;
         let (listening, own) = (server.addresses()?, banner::own_addresses());
@@ -121,6 +124,20 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()>
         Stopped::Asked => Ok(()),
         Stopped::StreamsEnded(ends) => all_ended(ends),
     }
+}
+
+/// A panic is a line of the log, as any other failure; who has to live with it says how it goes on.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(ToString::to_string);
+        error!(
+            thread = thread.name(),
+            place,
+            "a bug: {}",
+            panic.payload_as_str().unwrap_or("a thread panicked")
+        );
+    }));
 }
 
 /// A stream kept for users nobody knows lets nobody in.

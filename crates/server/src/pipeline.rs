@@ -19,17 +19,21 @@ use std::{
         mpsc as blocking,
     },
     thread,
+    time::Duration,
 };
 
 use capture::{Captured, Description, Source};
+use encode::recovery::{Recovery, Remedy};
 use media::{Clock, FrameRate, I420Layout};
 use tokio::sync::mpsc;
-use tracing::{debug, info_span, warn};
+use tracing::{Span, debug, warn};
 
 use self::slot::{CloseOnDrop, Slot, Waiting};
 use crate::live::{Publisher, Stamps};
 
 mod encoding;
+#[cfg(debug_assertions)]
+pub mod faults;
 mod slot;
 
 /// Opens the source, on the thread that will read it.
@@ -119,7 +123,7 @@ impl Pipeline {
         let (said, events) = mpsc::unbounded_channel();
         let (give, given) = blocking::channel();
         let worker = Worker { stop: Arc::clone(&stop), clock };
-        let span = info_span!("stream", name);
+        let span = Span::current();
         let spawned = thread::Builder::new().name(format!("source {name}")).spawn(move || {
             let _span = span.entered();
             let mut publisher = None;
@@ -221,6 +225,8 @@ impl Worker {
     /// Publishes what the source gives as it is.
     fn forward(&self, source: &mut dyn Source, publisher: &mut Publisher) -> End {
         while !self.is_stopped() {
+            #[cfg(debug_assertions)]
+            faults::SOURCE.strike();
             match source.next() {
                 Ok(Some(Captured::Encoded(unit))) => {
                     let arrived = source.arrived().unwrap_or_else(|| self.clock.now());
@@ -247,17 +253,42 @@ impl Worker {
         publisher: &mut Publisher,
     ) -> End {
         publisher.announce(None, Some(config.rate), Some(config.bitrate));
-        let mut may_share = true;
+        let mut recovery = Recovery::new(choice.clone());
+        let (mut may_share, mut has_begun) = (true, false);
+        let mut last_panic = None;
         loop {
-            let encoder = match open_encoder(source, choice, config, may_share) {
-                Ok(encoder) => encoder,
-                Err(end) => return end,
+            let end = match open_encoder(source, recovery.choice(), config, may_share) {
+                Ok(encoder) => {
+                    has_begun = true;
+                    self.encode_by(encoder, source, publisher)
+                }
+                Err(end) => end,
             };
-            match self.encode_by(encoder, source, publisher) {
+            match end {
                 // The stream goes on, with copies.
                 End::Encoder(error @ encode::Error::NotShared { .. }) if may_share => {
                     warn!(%error, "pictures are copied from now on");
                     may_share = false;
+                }
+                End::Encoder(error) if has_begun => {
+                    match recovery.failed(&error, self.clock.now()) {
+                        Remedy::Reopen => warn!(%error, "the encoder is opened again"),
+                        Remedy::Openh264 => {
+                            warn!(%error, "openh264 encodes from now on, until the next start");
+                            may_share = false;
+                        }
+                        Remedy::GiveUp => return End::Encoder(error),
+                    }
+                    publisher.interrupt();
+                }
+                // A worker that panics over and over is not helped by being started again.
+                End::Panicked(reason)
+                    if last_panic.is_none_or(|at| self.clock.now() >= at + BETWEEN_PANICS) =>
+                {
+                    warn!(reason, "the encoder has panicked, and is opened again");
+                    publisher.mount().note_panic();
+                    last_panic = Some(self.clock.now());
+                    publisher.interrupt();
                 }
                 end => return end,
             }
@@ -275,7 +306,7 @@ impl Worker {
             Ok(slot) => slot,
             Err(error) => return End::Thread(error),
         };
-        let span = tracing::Span::current();
+        let span = Span::current();
         let name = format!("encode {}", publisher.mount().name());
         // A panic on either thread ends the other, and waits for it.
         thread::scope(|scope| {
@@ -304,6 +335,8 @@ impl Worker {
     /// Brings pictures to the slot until one of its ends is over.
     fn read(&self, source: &mut dyn Source, slot: &Slot) -> End {
         while !self.is_stopped() {
+            #[cfg(debug_assertions)]
+            faults::SOURCE.strike();
             let picture = match source.next() {
                 Ok(Some(Captured::Raw(frame))) => frame.into(),
                 Ok(Some(Captured::Lent { time, loan })) => encode::Picture::Lent { time, loan },
@@ -346,3 +379,6 @@ fn panicked(panic: &(dyn Any + Send)) -> End {
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     End::Panicked(text.unwrap_or_else(|| "it does not say why".to_owned()))
 }
+
+/// An encoder that panics more often than this takes its source with it.
+const BETWEEN_PANICS: Duration = Duration::from_secs(10);

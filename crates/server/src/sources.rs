@@ -127,7 +127,7 @@ fn run(stream: &config::Stream, clock: Arc<dyn Clock>) -> pipeline::Config {
 
 /// A run of the card that is shown while there are no pictures. Hardware may be what has failed.
 fn card_run(title: String, layout: I420Layout, clock: Arc<dyn Clock>) -> pipeline::Config {
-    let encoder = encode::Config { layout, rate: CARD_RATE, bitrate: CARD_BITRATE, gop: CARD_GOP };
+    let encoder = encode::Config::new(layout, CARD_RATE, CARD_BITRATE, CARD_GOP);
     let card = synthetic::Config { layout, rate: CARD_RATE, title };
     pipeline::Config {
         open: Box::new(move || open_card(card, clock)),

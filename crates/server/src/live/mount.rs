@@ -301,6 +301,14 @@ impl Mount {
         self.health.subscribe()
     }
 
+    /// A worker has panicked, and is started again.
+    pub(crate) fn note_panic(&self) {
+        self.set_health(|health| {
+            health.failures += 1;
+            health.panics += 1;
+        });
+    }
+
     /// Says how the source does.
     pub(crate) fn set_health(&self, health: impl FnOnce(&mut Health)) {
         self.health.send_modify(health);

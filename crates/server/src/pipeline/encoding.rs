@@ -21,6 +21,8 @@ pub(super) fn run(
 ) -> Result<(), encode::Error> {
     let (mut forced, mut given) = (Forced::default(), Given::default());
     loop {
+        #[cfg(debug_assertions)]
+        super::faults::ENCODER.strike();
         if encoder.has_room() {
             let waiting = match encoder.in_flight() {
                 0 => slot.wait().map(Some),

@@ -184,12 +184,7 @@ fn run_of(script: &Arc<Script>) -> pipeline::Config {
             let description = script.description.clone().unwrap_or(h264);
             Ok(Box::new(Scripted { script, acts, description, stop: stopped }))
         }),
-        encoding: Some(Box::new(|layout, rate| encode::Config {
-            layout,
-            rate,
-            bitrate: 200_000,
-            gop: 10,
-        })),
+        encoding: Some(Box::new(|layout, rate| encode::Config::new(layout, rate, 200_000, 10))),
         encoder: encode::Choice::Openh264,
         wake: Some(Box::new(move || stop.store(true, Ordering::SeqCst))),
     }
@@ -198,7 +193,7 @@ fn run_of(script: &Arc<Script>) -> pipeline::Config {
 fn card(layout: I420Layout, clock: Arc<dyn Clock>) -> pipeline::Config {
     let rate = FrameRate::new(20, 1).unwrap();
     let config = capture::synthetic::Config { layout, rate, title: "no signal".to_owned() };
-    let encoder = encode::Config { layout, rate, bitrate: 200_000, gop: 20 };
+    let encoder = encode::Config::new(layout, rate, 200_000, 20);
     pipeline::Config {
         open: Box::new(move || {
             Ok(Box::new(capture::synthetic::TestCard::new(config, clock).expect("large enough")))
