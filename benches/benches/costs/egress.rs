@@ -17,7 +17,7 @@ use lenscast::{
         interleaved::Outbox,
         udp::{Destination, Ports, Sent},
     },
-    live::Picture,
+    live::{Picture, stages::Past},
 };
 use media::MediaTime;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -79,8 +79,11 @@ fn tcp(criterion: &mut Criterion) {
     for (name, unit) in
         [("4 KB", inter(SMALL)), ("17 KB", inter(17_000)), ("100 KB", keyframe(LARGE))]
     {
-        let picture =
-            Arc::new(Picture { batch: batch(&unit), published: MediaTime::from_nanos(0) });
+        let picture = Arc::new(Picture {
+            batch: batch(&unit),
+            published: MediaTime::from_nanos(0),
+            past: Past::default(),
+        });
         let length = picture.batch.interleaved().len();
         // What is done before the kernel is asked.
         group.throughput(Throughput::Elements(1));

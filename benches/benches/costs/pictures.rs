@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use lenscast::live::Picture;
+use lenscast::live::{Picture, stages::Past};
 use media::{AccessUnit, MediaTime};
 use rtp_packetizer::{
     PacketBatch, RtpTimestamp,
@@ -34,7 +34,7 @@ pub(crate) fn batch(unit: &AccessUnit) -> PacketBatch {
 pub(crate) fn published(number: u64, keyframe: &PacketBatch, inter: &PacketBatch) -> Arc<Picture> {
     let batch = if number.is_multiple_of(30) { keyframe } else { inter };
     let published = MediaTime::from_nanos(0) + INTERVAL * u32::try_from(number).unwrap_or(u32::MAX);
-    Arc::new(Picture { batch: batch.clone(), published })
+    Arc::new(Picture { batch: batch.clone(), published, past: Past::default() })
 }
 
 pub(crate) fn packetizer() -> Packetizer {

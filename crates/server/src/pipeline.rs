@@ -100,7 +100,7 @@ pub enum Event {
         /// Why.
         end: End,
         /// What [`Pipeline::begin`] gave it.
-        publisher: Option<Publisher>,
+        publisher: Option<Box<Publisher>>,
     },
 }
 
@@ -109,7 +109,7 @@ pub enum Event {
 pub struct Pipeline {
     stop: Arc<AtomicBool>,
     wake: Option<Wake>,
-    publisher: Option<blocking::Sender<Publisher>>,
+    publisher: Option<blocking::Sender<Box<Publisher>>>,
     events: mpsc::UnboundedReceiver<Event>,
     /// The thread could not be started.
     stillborn: Option<io::Error>,
@@ -141,7 +141,7 @@ impl Pipeline {
     /// # Errors
     ///
     /// The publisher, when the run is over already.
-    pub fn begin(&mut self, publisher: Publisher) -> Result<(), Publisher> {
+    pub fn begin(&mut self, publisher: Box<Publisher>) -> Result<(), Box<Publisher>> {
         match self.publisher.take() {
             Some(give) => give.send(publisher).map_err(|blocking::SendError(back)| back),
             None => Err(publisher),
@@ -193,8 +193,8 @@ impl Worker {
         self,
         config: Config,
         said: &mpsc::UnboundedSender<Event>,
-        given: &blocking::Receiver<Publisher>,
-        publisher: &mut Option<Publisher>,
+        given: &blocking::Receiver<Box<Publisher>>,
+        publisher: &mut Option<Box<Publisher>>,
     ) -> End {
         let mut source = match (config.open)() {
             Ok(source) => source,

@@ -39,7 +39,7 @@ pub struct Keeper {
     clock: Arc<dyn Clock>,
     entropy: Entropy,
     /// Here while nobody publishes.
-    publisher: Option<Publisher>,
+    publisher: Option<Box<Publisher>>,
     run: Option<Pipeline>,
     /// Whether the run's source is open, and waits for the publisher.
     is_run_waiting: bool,
@@ -71,7 +71,7 @@ impl Keeper {
             lifecycle: Lifecycle::new(policy),
             clock,
             entropy,
-            publisher: Some(publisher),
+            publisher: Some(Box::new(publisher)),
             run: None,
             is_run_waiting: false,
             card: None,
@@ -215,7 +215,7 @@ impl Keeper {
     }
 
     /// From a run that is over.
-    fn take_back(&mut self, publisher: Option<Publisher>) {
+    fn take_back(&mut self, publisher: Option<Box<Publisher>>) {
         if let Some(mut publisher) = publisher {
             // What a camera's own H.264 is, it says itself.
             if let Some(announced) = publisher.announced() {
