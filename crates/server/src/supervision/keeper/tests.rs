@@ -285,7 +285,7 @@ async fn a_card_is_shown_while_a_source_is_away() {
     let layout = I420Layout::new(320, 240).unwrap();
     let rate = FrameRate::new(20, 1).unwrap();
     let policy = Policy { card_after: Some(Duration::ZERO), ..ALWAYS };
-    let raw = Description::Raw { layout, rate, colours: Colours::default() };
+    let raw = Description::Raw { layout, rate, colours: Colours::assumed(layout) };
     let kept = Kept::start_as(Some(raw), &[&[Fail]], policy);
     let mut cursor = kept.join();
     assert!(kept.next(&mut cursor).await.batch.is_keyframe());
