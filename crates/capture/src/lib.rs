@@ -4,7 +4,7 @@
 //! access units that already are. Sources pace themselves: [`Source::next`] returns when the
 //! picture is due.
 
-use std::{borrow::Cow, io, path::PathBuf};
+use std::{borrow::Cow, io, path::PathBuf, time::Duration};
 
 use ::v4l2::{
     Trouble,
@@ -109,6 +109,25 @@ pub enum Error {
         /// A command, complete and pasteable, that helps.
         remedy: Option<String>,
     },
+    /// A camera that is on gives no pictures any more: its driver hangs, or its firmware. Opened
+    /// again, most go on.
+    #[error("{}: no picture came for {:.1} seconds, though the camera is on: it hangs", device.display(), waited.as_secs_f64())]
+    Stalled {
+        /// The node.
+        device: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// A camera gives pictures, and none that can be shown.
+    #[error("{}: {count} pictures in a row could not be used; the last: {reason}", device.display())]
+    Spoilt {
+        /// The node.
+        device: PathBuf,
+        /// How many.
+        count: u32,
+        /// What is wrong with the last.
+        reason: String,
+    },
     /// The content is not something that can be streamed.
     #[error("{}: {reason}{}", path.display(), remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default())]
     Unusable {
@@ -127,6 +146,7 @@ impl Error {
         match self {
             Self::Device(error) => error.trouble(),
             Self::Unavailable { trouble, .. } => *trouble,
+            Self::Stalled { .. } | Self::Spoilt { .. } => Trouble::Broken,
             Self::Unusable { .. } => Trouble::Unsupported,
             Self::Read { error, .. } => match error.kind() {
                 io::ErrorKind::NotFound => Trouble::Gone,

@@ -19,7 +19,7 @@ use tracing::{debug, info};
 use v4l2::{
     Content, Control, Device, Format, Next, Queue, Trouble, Value, Waker,
     loan::{Lend, Loan},
-    uapi,
+    uapi::{self, control as ctl},
 };
 
 use self::{
@@ -57,6 +57,8 @@ pub struct V4l2M2m {
     way: Way,
     /// By buffer: what the driver reads of a camera's.
     lent: Vec<Option<Loan>>,
+    /// How many pictures it is given at a time.
+    most_in_flight: usize,
     controls: Controls,
     pending: Pending,
     units: Units,
@@ -120,13 +122,17 @@ impl V4l2M2m {
         let Settings { output, capture, format, controls } = settings;
         let has_lender = lender.is_some();
         let is_full = wanted.is_some_and(|format| format.color.is_full_range());
-        let (raw, way, against) = sharing::arrange(&device, output, &format, lender, RAW_BUFFERS)?;
+        let least = |id| settings::least_buffers(&device, id);
+        let most_in_flight = least(ctl::V4L2_CID_MIN_BUFFERS_FOR_OUTPUT).max(MOST_IN_FLIGHT);
+        let (raw, way, against) =
+            sharing::arrange(&device, output, &format, lender, most_in_flight)?;
         // Copies are what the configuration says, of limited range if need be.
         let colours = match way {
             Way::Copy => config.colours,
             Way::Import(_) | Way::Export => Colours { full_range: is_full, ..config.colours },
         };
-        let coded = Queue::allocate(&device, capture, CODED_BUFFERS)?;
+        let coded = least(ctl::V4L2_CID_MIN_BUFFERS_FOR_CAPTURE) + CODED_BUFFERS;
+        let coded = Queue::allocate(&device, capture, coded)?;
         let mut encoder = Self {
             name,
             config: config.clone(),
@@ -135,6 +141,7 @@ impl V4l2M2m {
             format,
             way,
             lent: Vec::new(),
+            most_in_flight: most_in_flight as usize,
             controls,
             pending: Pending::new(config.rate.interval()),
             units: Units::new(colours),
@@ -264,7 +271,9 @@ impl Encoder for V4l2M2m {
     }
 
     fn has_room(&self) -> bool {
-        self.drain == Drain::No && self.raw.queued() < MOST_IN_FLIGHT && self.raw.free().is_some()
+        self.drain == Drain::No
+            && self.raw.queued() < self.most_in_flight
+            && self.raw.free().is_some()
     }
 
     fn submit(&mut self, picture: Picture) -> Result<(), Error> {
@@ -366,10 +375,8 @@ impl Drop for V4l2M2m {
 }
 
 /// One that is worked on and one that waits: with more, pictures would only grow old.
-const MOST_IN_FLIGHT: usize = 2;
-/// One more than may be in flight, since drivers give the last one back when they begin the next.
-const RAW_BUFFERS: u32 = 3;
-/// So that the driver always has one to write to while others are read.
-const CODED_BUFFERS: u32 = 4;
+const MOST_IN_FLIGHT: u32 = 2;
+/// Beyond those it needs, so that it always has some to write to while others are read.
+const CODED_BUFFERS: u32 = 3;
 /// Buffers refused one after the other, before it is taken for an end.
 const MOST_REFUSALS: u32 = 30;

@@ -15,11 +15,12 @@ use media::{
 use v4l2::{
     Interval, PixelFormat, Size, Sizes, Trouble,
     fake::{
-        Alignment, Errno, Errors, Kernel, Misbehaviour, camera,
+        Alignment, Errno, Errors, Kernel, Misbehaviour, Setting, camera,
         encoder::{self, Headers, KeyFlags, Last, Period},
     },
     format::Color,
     loan::Lend,
+    uapi::control as ctl,
 };
 
 use self::support::{config, encode, exact, keyframes, numbers, picture, stream, time, times};
@@ -219,6 +220,52 @@ fn an_encoder_that_makes_nothing_of_any_picture_is_told_as_stalled() {
         assert!(matches!(error, Error::Stalled { .. }), "{what}: {error}");
         drop(encoder);
         assert_clean(&kernel);
+    }
+}
+
+/// Some begin only when they have several pictures, and memory for what they make of them.
+#[test]
+fn an_encoder_gets_as_many_buffers_as_it_needs() {
+    let control = |id: u32, count: u32| {
+        let count = i64::from(count);
+        Setting::integer(id, "Min Number of Buffers", (1, 32), count).read_only()
+    };
+    for least_buffers in [[3, 1], [1, 6], [5, 8]] {
+        let mut settings = encoder::settings(Period::IPeriod);
+        let [raw, coded] = least_buffers;
+        settings.push(control(ctl::V4L2_CID_MIN_BUFFERS_FOR_OUTPUT, raw));
+        settings.push(control(ctl::V4L2_CID_MIN_BUFFERS_FOR_CAPTURE, coded));
+        for shared in [false, true] {
+            let kernel = Kernel::new();
+            let settings = settings.clone();
+            let unit = encoder::Config { least_buffers, settings, ..Default::default() };
+            kernel.add_encoder(NODE, unit);
+            let unit = kernel.add_camera("/dev/video0", nv12_camera(shared));
+            unit.always(|number, _| camera::Picture::of(semi_planar(number)));
+            let device = kernel.open("/dev/video0").unwrap();
+            let mut camera = Camera::start(device, Default::default(), clock()).unwrap();
+            let lender = if shared { camera.lender() } else { None };
+            let device = kernel.open(NODE).unwrap();
+            let mut encoder = V4l2M2m::start(device, &config(WIDTH, HEIGHT, 1), lender).unwrap();
+            let mut units = Vec::new();
+            while units.len() < 20 {
+                while encoder.has_room() {
+                    let picture = match camera.next().unwrap() {
+                        Some(Captured::Lent { time, loan }) => Picture::Lent { time, loan },
+                        Some(Captured::Raw(frame)) => frame.into(),
+                        other => panic!("{other:?}"),
+                    };
+                    encoder.submit(picture).unwrap();
+                }
+                if let Received::Unit(unit) = encoder.receive(None).unwrap() {
+                    units.push(unit);
+                }
+            }
+            let found = exact(&config(WIDTH, HEIGHT, 1), &units);
+            assert_eq!(found, (0..20).collect::<Vec<_>>(), "{least_buffers:?} {shared}");
+            drop((encoder, camera));
+            assert_clean(&kernel);
+        }
     }
 }
 

@@ -116,12 +116,12 @@ pub trait Lend {
     /// How its pictures lie.
     fn format(&self) -> &Format;
 
-    /// Makes it lend pictures in its own memory, which is returned.
+    /// Makes it lend pictures in its own memory, which is returned: about `count` buffers.
     ///
     /// # Errors
     ///
     /// When its driver cannot.
-    fn export(&mut self) -> Result<Arc<SharedBuffers>, Error>;
+    fn export(&mut self, count: u32) -> Result<Arc<SharedBuffers>, Error>;
 
     /// Makes it lend pictures in this memory of another device.
     ///
@@ -137,10 +137,6 @@ pub trait Lend {
     /// When its driver fails.
     fn copy(&mut self) -> Result<(), Error>;
 }
-
-/// Buffers that share pictures without anybody waiting: one is encoded and one waits to be, one
-/// waits in front of the encoder, one is being filled and the next is ready; and one to spare.
-pub const BUFFERS: u32 = 6;
 
 #[cfg(test)]
 mod tests {

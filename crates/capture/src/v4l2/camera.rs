@@ -5,18 +5,21 @@ use std::{os::fd::AsFd, path::Path, sync::Arc, time::Duration};
 use ::v4l2::{
     Content, Dequeued, Device, Format, Interest, Next, PixelFormat, Queue, QueueKind, Trouble,
     Waker,
-    loan::{self, Lend, Lender, SharedBuffers},
+    loan::{Lend, Lender, SharedBuffers},
     queue::Clock as BufferClock,
 };
 use media::{Clock, Delays, FrameRate, MediaTime, convert::TooShort};
 use tracing::{debug, info, warn};
 
+use self::patience::Patience;
 use super::{
     choice::{Choice, Wanted, choose},
     controls, offers,
     pictures::{Pictures, Taken},
 };
 use crate::{Captured, Description, Error, Source};
+
+mod patience;
 
 /// What is asked of a camera.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +50,7 @@ pub struct Camera {
     clock: Arc<dyn Clock>,
     waker: Option<Waker>,
     count: Count,
+    patience: Patience,
     /// When the driver gave the newest buffer.
     arrived: Option<MediaTime>,
     /// From the driver's time to when a picture was ready here.
@@ -133,6 +137,7 @@ impl Camera {
             clock,
             waker,
             count: Count::default(),
+            patience: Patience::new(rate),
             arrived: None,
             delays: Delays::default(),
         })
@@ -169,6 +174,7 @@ impl Camera {
         queue.start()?;
         debug!(buffers = queue.len(), "the camera streams");
         self.is_on = true;
+        self.patience.begin();
         Ok(())
     }
 
@@ -213,13 +219,16 @@ impl Camera {
     fn wait(&mut self) -> Result<Option<Dequeued>, Error> {
         let device = self.device.clone();
         let readable = Interest { readable: true, ..Interest::default() };
+        let mut waited = Duration::ZERO;
+        let mut longest = self.patience.longest();
         loop {
             match self.queue()?.dequeue()? {
                 Next::Buffer(buffer) => return Ok(Some(buffer)),
                 Next::NotYet => {}
                 Next::Drained => return Err(broken(&device, "the driver ended the stream".into())),
             }
-            let ready = device.wait(readable, self.waker.as_ref().map(AsFd::as_fd), STALL)?;
+            let waker = self.waker.as_ref().map(AsFd::as_fd);
+            let ready = device.wait(readable, waker, longest - waited)?;
             if ready.woken {
                 return Ok(None);
             }
@@ -233,16 +242,19 @@ impl Camera {
                 }
                 return Err(broken(&device, "the driver gave the stream up".into()));
             }
-            let seconds = STALL.as_secs();
-            return Err(broken(&device, format!("no picture came for {seconds} seconds")));
+            waited = longest;
+            // Asked only now: some cameras take their time to say it.
+            longest = self.patience.longest() + patience::exposure(&device);
+            if waited >= longest {
+                return Err(Error::Stalled { device: device.path().to_owned(), waited });
+            }
         }
     }
 
-    /// What is in the buffer; `None` when it cannot be used.
-    fn take(&mut self, buffer: &Dequeued) -> Option<Captured> {
+    /// What is in the buffer, if anything is yet; the reason, when it cannot be used.
+    fn take(&mut self, buffer: &Dequeued) -> Result<Option<Captured>, String> {
         if buffer.is_damaged {
-            self.count.complain("the driver says it is damaged");
-            return None;
+            return Err("the driver says it is damaged".to_owned());
         }
         let time = match buffer.clock {
             BufferClock::Monotonic => {
@@ -260,35 +272,46 @@ impl Camera {
             Taken::Picture(captured) => {
                 self.count.given += 1;
                 self.delays.note(self.clock.now().saturating_since(time));
-                return Some(captured);
+                return Ok(Some(captured));
             }
             Taken::Nothing => {}
             Taken::NoRoom => self.count.skipped += 1,
-            Taken::Damaged(reason) => self.count.complain(&reason),
+            Taken::Damaged(reason) => return Err(reason),
         }
-        None
+        Ok(None)
+    }
+
+    /// Notes that a picture could not be used.
+    fn spoilt(&mut self, reason: String) -> Result<(), Error> {
+        self.count.complain(&reason);
+        let Some(count) = self.patience.spoil() else { return Ok(()) };
+        Err(Error::Spoilt { device: self.device.path().to_owned(), count, reason })
     }
 
     /// Lends the picture, unless the camera would be left with nothing to fill.
-    fn lend(&mut self, lender: &Lender, buffer: &Dequeued, time: MediaTime) -> Option<Captured> {
+    fn lend(
+        &mut self,
+        lender: &Lender,
+        buffer: &Dequeued,
+        time: MediaTime,
+    ) -> Result<Option<Captured>, String> {
         let mut used = Vec::with_capacity(self.format.planes.len());
         for plane in 0..self.format.planes.len() {
             let span = buffer.span(plane).unwrap_or_default();
             let needed = least_bytes(&self.format, plane);
             if span.start > 0 || span.end < needed {
                 // The rest would be that of an older picture.
-                self.count.complain(&TooShort { needed, length: span.len() }.to_string());
-                return None;
+                return Err(TooShort { needed, length: span.len() }.to_string());
             }
             used.push(span.end as u32);
         }
         if self.queue.as_ref().is_none_or(|queue| queue.queued() == 0) {
             self.count.skipped += 1;
-            return None;
+            return Ok(None);
         }
         self.count.given += 1;
         self.delays.note(self.clock.now().saturating_since(time));
-        Some(Captured::Lent { time, loan: lender.lend(buffer.index, &used) })
+        Ok(Some(Captured::Lent { time, loan: lender.lend(buffer.index, &used) }))
     }
 }
 
@@ -309,7 +332,15 @@ impl Source for Camera {
             self.arrived = Some(self.clock.now());
             self.take_back()?;
             self.count.note(buffer.sequence);
-            let captured = self.take(&buffer);
+            let captured = match self.take(&buffer) {
+                Ok(captured) => captured,
+                Err(reason) => {
+                    self.enqueue(buffer.index)?;
+                    self.spoilt(reason)?;
+                    continue;
+                }
+            };
+            self.patience.end();
             if !matches!(captured, Some(Captured::Lent { .. })) {
                 self.enqueue(buffer.index)?;
             }
@@ -336,8 +367,8 @@ impl Lend for Camera {
         &self.format
     }
 
-    fn export(&mut self) -> Result<Arc<SharedBuffers>, ::v4l2::Error> {
-        let queue = self.replace(|device, kind| Queue::allocate(device, kind, loan::BUFFERS))?;
+    fn export(&mut self, count: u32) -> Result<Arc<SharedBuffers>, ::v4l2::Error> {
+        let queue = self.replace(|device, kind| Queue::allocate(device, kind, count))?;
         let buffers = Arc::new(SharedBuffers::of(queue)?);
         let lender = Lender::default();
         self.lending = Some(Lending { lender, buffers: buffers.clone(), is_imported: false });
@@ -459,8 +490,6 @@ fn broken(device: &Device, reason: String) -> Error {
 
 /// Enough that the driver always has one to fill while one is converted.
 const BUFFERS: u32 = 4;
-/// No camera takes as long for a picture, not even for the first.
-const STALL: Duration = Duration::from_secs(5);
 /// A larger gap in the driver's count is another count.
 const LARGEST_GAP: u32 = 1 << 16;
 

@@ -224,6 +224,16 @@ impl Setter<'_> {
     }
 }
 
+/// What V4L2_CID_MIN_BUFFERS_FOR_* says: a driver that has not as many does not begin. 1 where it
+/// says nothing, or nonsense.
+pub(super) fn least_buffers(device: &Device, id: u32) -> u32 {
+    let control = device.control(ControlId(id)).ok().flatten();
+    match control.and_then(|control| device.value(&control).ok().flatten()) {
+        Some(Value::Number(count)) => u32::try_from(count).unwrap_or(1).clamp(1, MOST_BUFFERS),
+        _ => 1,
+    }
+}
+
 /// The value in a control's range that is nearest to `value`.
 pub(super) fn nearest(control: &Control, value: i64) -> i64 {
     let ControlKind::Integer { minimum, maximum, step, .. } = control.kind else { return value };
@@ -233,6 +243,8 @@ pub(super) fn nearest(control: &Control, value: i64) -> i64 {
     minimum.saturating_add_unsigned(steps.saturating_mul(step.max(1)))
 }
 
+/// As many as there may be in all are never needed at once.
+const MOST_BUFFERS: u32 = 16;
 /// Bytes: what a Raspberry Pi's driver has for small pictures.
 const LEAST_CODED: u32 = 512 << 10;
 /// In order of preference: High, Main, Constrained Baseline, Baseline.

@@ -14,7 +14,7 @@ use std::{fmt, io, sync::Arc};
 
 use v4l2::{
     Content, Device, Format, PixelFormat, Queue, QueueKind,
-    loan::{self, Lend, SharedBuffers},
+    loan::{Lend, SharedBuffers},
 };
 
 use crate::Error;
@@ -86,7 +86,7 @@ pub(super) fn difference(ours: &Format, theirs: &Format) -> Option<String> {
 }
 
 /// Allocates the encoder's buffers, shared with the camera if they can be; and what spoke against
-/// each better way. The encoder has been set up as `ours`.
+/// each better way. The encoder has been set up as `ours`, and gets so many pictures at a time.
 ///
 /// # Errors
 ///
@@ -96,17 +96,18 @@ pub(super) fn arrange(
     output: QueueKind,
     ours: &Format,
     lender: Option<&mut dyn Lend>,
-    buffers: u32,
+    in_flight: u32,
 ) -> Result<(Queue, Way, Vec<String>), Error> {
     let mut against = Vec::new();
+    let shared = in_flight + NOT_IN_FLIGHT;
     if let Some(lender) = lender {
         match difference(ours, lender.format()) {
             Some(difference) => against.push(difference),
-            None => match import(device, output, lender) {
+            None => match import(device, output, lender, shared) {
                 Ok((queue, buffers)) => return Ok((queue, Way::Import(buffers), against)),
                 Err(error) => {
                     against.push(error.to_string());
-                    match export(device, output, lender) {
+                    match export(device, output, lender, shared) {
                         Ok(queue) => return Ok((queue, Way::Export, against)),
                         Err(error) => against.push(error.to_string()),
                     }
@@ -115,7 +116,8 @@ pub(super) fn arrange(
         }
         lender.copy().map_err(Error::Camera)?;
     }
-    Ok((Queue::allocate(device, output, buffers)?, Way::Copy, against))
+    // One more, since drivers give the last one back when they begin the next.
+    Ok((Queue::allocate(device, output, in_flight + 1)?, Way::Copy, against))
 }
 
 /// The first way, tried with the first buffer: what cannot be imported is refused then.
@@ -123,8 +125,9 @@ fn import(
     device: &Device,
     output: QueueKind,
     lender: &mut dyn Lend,
+    count: u32,
 ) -> Result<(Queue, Arc<SharedBuffers>), v4l2::Error> {
-    let shared = lender.export()?;
+    let shared = lender.export(count)?;
     let mut queue = Queue::import(device, output, shared.len() as u32)?;
     let planes = shared.planes(0);
     // As a whole picture, so that nothing about it is unusual.
@@ -144,12 +147,21 @@ fn import(
     Ok((queue, shared))
 }
 
-fn export(device: &Device, output: QueueKind, lender: &mut dyn Lend) -> Result<Queue, v4l2::Error> {
-    let mut queue = Queue::allocate(device, output, loan::BUFFERS)?;
+fn export(
+    device: &Device,
+    output: QueueKind,
+    lender: &mut dyn Lend,
+    count: u32,
+) -> Result<Queue, v4l2::Error> {
+    let mut queue = Queue::allocate(device, output, count)?;
     let shared = SharedBuffers::of(&mut queue)?;
     lender.import(Arc::new(shared))?;
     Ok(queue)
 }
+
+/// Buffers that are shared, but not with the encoder, so that nobody ever waits for one: one waits in
+/// front of the encoder, one is being filled and the next is ready; and one to spare.
+const NOT_IN_FLIGHT: u32 = 4;
 
 #[cfg(test)]
 mod tests {

@@ -42,6 +42,9 @@ pub struct Config {
     pub latency: usize,
     /// What the end of a drained stream is said with; default: the last picture.
     pub last: Last,
+    /// Buffers of either queue that it needs before it starts, raw and coded; default: 1. To be told
+    /// by [`Config::settings`], too.
+    pub least_buffers: [u32; 2],
     /// Bytes of a coded buffer that it asks for; default: by the size of the picture.
     pub coded_size: Option<u32>,
 }
@@ -194,6 +197,7 @@ impl Default for Config {
             has_restriction: false,
             latency: 0,
             last: Last::Picture,
+            least_buffers: [1, 1],
             coded_size: None,
         }
     }

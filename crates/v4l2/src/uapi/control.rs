@@ -161,6 +161,16 @@ pub const V4L2_CTRL_FLAG_NEXT_CTRL: u32 = 0x8000_0000;
 /// In a query: the next one of compound type.
 pub const V4L2_CTRL_FLAG_NEXT_COMPOUND: u32 = 0x4000_0000;
 
+const USER_BASE: u32 = 0x0098_0900;
+
+/// Buffers that a CAPTURE queue has to have at least.
+pub const V4L2_CID_MIN_BUFFERS_FOR_CAPTURE: u32 = USER_BASE + 39;
+/// Buffers that an OUTPUT queue has to have at least.
+pub const V4L2_CID_MIN_BUFFERS_FOR_OUTPUT: u32 = USER_BASE + 40;
+
+/// Exposure in units of 100 microseconds.
+pub const V4L2_CID_EXPOSURE_ABSOLUTE: u32 = 0x009a_0900 + 2;
+
 const CODEC_BASE: u32 = 0x0099_0900;
 
 /// B-frames between others.

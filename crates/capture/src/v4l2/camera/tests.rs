@@ -102,7 +102,7 @@ fn a_camera_is_stopped_while_it_waits() {
 
 #[test]
 fn a_camera_that_stalls_or_is_unplugged_is_an_error() {
-    for (unplug, said) in [(false, "no picture came for 5 seconds"), (true, "unplugged")] {
+    for (unplug, said) in [(false, "no picture came for 5.0 seconds"), (true, "unplugged")] {
         let kernel = Kernel::new();
         let fake = kernel.add_camera("/dev/video0", fake::camera::Config::default());
         let mut camera = open(&kernel, Config::default()).unwrap();
@@ -114,6 +114,49 @@ fn a_camera_that_stalls_or_is_unplugged_is_an_error() {
         let error = camera.next().unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+/// Once it has given one, the next is waited for as long as it may take, and not longer.
+#[test]
+fn the_wait_for_a_picture_depends_on_rate_and_exposure() {
+    const EXPOSURE: u32 = ::v4l2::uapi::control::V4L2_CID_EXPOSURE_ABSOLUTE;
+    for (denominator, exposure, millis) in
+        [(30, None, 2_000), (30, Some(300), 2_030), (30, Some(40_000), 6_000), (2, None, 5_000)]
+    {
+        let kernel = Kernel::new();
+        let interval = Interval { numerator: 1, denominator };
+        let yuyv = Mode { intervals: vec![interval], ..mode(PixelFormat::YUYV, 640, 480) };
+        let setting =
+            |value| Setting::integer(EXPOSURE, "Exposure Time, Absolute", (1, 100_000), value);
+        let settings = exposure.into_iter().map(setting).collect();
+        let config = fake::camera::Config { settings, ..fake::camera::Config::of(vec![yuyv]) };
+        let fake = kernel.add_camera("/dev/video0", config);
+        fake.give(Picture::of(vec![128; 640 * 480 * 2]));
+        fake.stall();
+        let mut camera = open(&kernel, Config::default()).unwrap();
+        raw(&mut camera);
+        let error = camera.next().unwrap_err();
+        let Error::Stalled { waited, .. } = error else { panic!("{error}") };
+        assert_eq!(waited, Duration::from_millis(millis), "{denominator} {exposure:?}");
+    }
+}
+
+#[test]
+fn a_camera_that_gives_nothing_but_damaged_pictures_is_an_error() {
+    let kernel = Kernel::new();
+    let config = fake::camera::Config::of(vec![mode(PixelFormat::YUYV, 640, 480)]);
+    let fake = kernel.add_camera("/dev/video0", config);
+    // At first every other is whole.
+    fake.always(|number, _| {
+        let is_whole = number < 400 && number % 2 == 0;
+        Picture::of(vec![128; if is_whole { 640 * 480 * 2 } else { 1_000 }])
+    });
+    let mut camera = open(&kernel, Config::default()).unwrap();
+    (0..200).for_each(|_| drop(raw(&mut camera)));
+    let error = camera.next().unwrap_err();
+    assert!(matches!(error, Error::Spoilt { count: 125, .. }), "{error}");
+    drop(camera);
+    assert_eq!((kernel.open_files(), kernel.complaints()), (0, Vec::new()));
 }
 
 #[test]

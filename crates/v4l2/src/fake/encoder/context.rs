@@ -66,7 +66,8 @@ impl Context {
         let is_multi_planar = config.is_multi_planar;
         let buffers = |direction| {
             let kind = QueueKind { direction, is_multi_planar }.buffer_type();
-            Buffers::new(kind, uapi::V4L2_BUF_FLAG_TIMESTAMP_COPY, 1, config.imports)
+            let least = config.least_buffers[usize::from(direction == Direction::Capture)];
+            Buffers::new(kind, uapi::V4L2_BUF_FLAG_TIMESTAMP_COPY, least, config.imports)
         };
         let crop = Size { width: 640, height: 480 };
         let format = config.formats.first().copied().unwrap_or(PixelFormat::YUV420);
