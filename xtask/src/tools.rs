@@ -327,6 +327,16 @@ const TOOLS: &[Tool] = &[
         how: How::Apt("v4l-utils"),
     },
     Tool {
+        // Loaded at run time, in the kernel's place.
+        name: "libv4l2",
+        stages: &[Name::Vm],
+        is_there: |_| {
+            let listed = output(Command::new("/sbin/ldconfig").arg("-p"));
+            listed.is_ok_and(|listed| listed.contains("libv4l2.so.0"))
+        },
+        how: How::Apt("libv4l-0"),
+    },
+    Tool {
         name: "a C++ compiler for 64-bit Arm",
         stages: &[Name::Aarch64],
         is_there: |_| prints_version("aarch64-linux-gnu-g++"),

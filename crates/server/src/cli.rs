@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::probe::Transport;
 
-pub use self::serve::Environment;
+pub use self::serve::{Environment, load_libraries};
 
 pub mod check;
 pub mod control;
@@ -136,6 +136,17 @@ pub struct ServeArgs {
     /// Where hashes of passwords are kept
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Devices that a library answers for.
+    #[command(flatten)]
+    pub libraries: LibraryArgs,
+}
+
+/// Which libraries answer for devices, of those commands that open some.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct LibraryArgs {
+    /// A device that a library answers for in the kernel's place; may be given several times
+    #[arg(long, value_name = "NODE=LIBRARY", long_help = help::LIBRARY)]
+    pub v4l2_library: Vec<String>,
 }
 
 /// What stands after `--user`; `Debug` does not show it.
@@ -168,6 +179,9 @@ pub struct DevicesArgs {
     /// Print JSON in place of lines for people
     #[arg(long)]
     pub json: bool,
+    /// Devices that a library answers for.
+    #[command(flatten)]
+    pub libraries: LibraryArgs,
 }
 
 /// What `doctor` is asked.
@@ -190,6 +204,9 @@ pub struct ControlArgs {
     /// Controls to set, as brightness=10 auto_exposure="Manual Mode"; without, all are listed
     #[arg(value_name = "NAME=VALUE")]
     pub settings: Vec<String>,
+    /// Devices that a library answers for.
+    #[command(flatten)]
+    pub libraries: LibraryArgs,
 }
 
 /// What `probe` is asked.

@@ -63,6 +63,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// What strangers may use up.
     pub limits: Limits,
+    /// Devices that a library answers for, in the kernel's place; each device once.
+    pub libraries: Vec<Library>,
     /// The streams, at least one, with distinct names; at most one reads standard input.
     pub streams: Vec<Stream>,
 }
@@ -85,9 +87,19 @@ impl Default for Config {
             auth: Auth::default(),
             state_dir: None,
             limits: Limits::default(),
+            libraries: Vec::new(),
             streams: vec![Stream::default()],
         }
     }
+}
+
+/// A device that a library answers for, in the kernel's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// The device's node, as `/dev/v4l2-nvenc`.
+    pub node: PathBuf,
+    /// The library: its path, or a name that the system's loader finds.
+    pub path: PathBuf,
 }
 
 /// The pair of UDP ports that all viewers share: RTP on an even port, RTCP on the next.

@@ -15,7 +15,7 @@ use lenscast::{
     banner::{self, Banner},
     cli::{
         CheckArgs, Cli, Command, DoctorArgs, Environment, PasswdArgs, ProbeArgs, ServeArgs, check,
-        control, devices, doctor,
+        control, devices, doctor, load_libraries,
     },
     clock::SystemClock,
     config::Config,
@@ -46,9 +46,7 @@ fn main() -> ExitCode {
         None => serve(&cli.serve, &environment),
         Some(Command::Serve(arguments)) => serve(arguments, &environment),
         Some(Command::Check(arguments)) => return run_check(arguments),
-        Some(Command::Devices(arguments)) => {
-            devices::run(arguments, &mut io::stdout()).context("cannot write the list")
-        }
+        Some(Command::Devices(arguments)) => devices::run(arguments, &mut io::stdout()),
         Some(Command::Doctor(arguments)) => return run_doctor(arguments, &environment),
         Some(Command::Control(arguments)) => control::run(arguments, &mut io::stdout()),
         Some(Command::Probe(arguments)) => return run_probe(arguments),
@@ -82,6 +80,7 @@ fn start_log(cli: &Cli, environment: &Environment) -> anyhow::Result<WorkerGuard
 
 fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()> {
     let mut config = arguments.config(environment)?;
+    load_libraries(&config.libraries)?;
     sources::settle(&mut config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     check_files(&config, &clock)?;

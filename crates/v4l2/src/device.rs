@@ -19,7 +19,7 @@ use crate::{
     calls::{Calls, Interest, Node, Readiness, Request},
     error::Error,
     format::{Format, FormatDescription, Interval, Intervals, PixelFormat, Size, Sizes},
-    sys::Kernel,
+    library,
     uapi::{
         self, v4l2_capability, v4l2_encoder_cmd, v4l2_event, v4l2_event_subscription, v4l2_fmtdesc,
         v4l2_fract, v4l2_frmivalenum, v4l2_frmsizeenum, v4l2_rect, v4l2_requestbuffers,
@@ -51,13 +51,14 @@ pub enum Event {
 }
 
 impl Device {
-    /// Opens a node, as `/dev/video0`, and asks what it is.
+    /// Opens a node, as `/dev/video0`, and asks what it is. The kernel answers, or the
+    /// [library](crate::library) that was told to.
     ///
     /// # Errors
     ///
     /// When it cannot be opened, or is no video device.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_by(path, Arc::new(Kernel))
+        Self::open_by(path, library::calls_for(path))
     }
 
     /// Opens a node by the calls of another than the kernel.

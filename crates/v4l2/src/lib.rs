@@ -4,7 +4,8 @@
 //! memory-to-memory encoders need it: single- and multi-planar queues, the driver's memory mapped
 //! and other devices' memory imported (DMABUF), controls, events, selections, encoder commands.
 //!
-//! Everything unsafe is in the module `sys`. Which calls reach a device is a seam within the crate.
+//! Everything unsafe is in the module `sys`. Which calls reach a device is a seam within the crate: the
+//! kernel's own, or those of a [`library`].
 //! Nothing here decides anything: which format, which encoder, what to do when a camera is gone is
 //! for those above.
 
@@ -15,6 +16,7 @@ pub mod error;
 #[cfg(feature = "fake-kernel")]
 pub mod fake;
 pub mod format;
+pub mod library;
 pub mod loan;
 pub mod queue;
 mod sys;

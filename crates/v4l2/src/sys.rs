@@ -1,9 +1,9 @@
-//! The only module that is unsafe: ioctl, mmap, and what was mapped as bytes.
+//! The only module that is unsafe: ioctl, mmap, what was mapped as bytes, and libraries.
 
 #![allow(unsafe_code, reason = "the kernel's calls are; each block argues why it may be called")]
 
 use std::{
-    ffi::c_void,
+    ffi::{c_int, c_void},
     fmt, io,
     os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd},
     path::Path,
@@ -29,9 +29,41 @@ use crate::{
     },
 };
 
+// A static program cannot load any: it would bring a C library of its own.
+#[cfg(not(target_feature = "crt-static"))]
+pub(crate) mod library;
+
 /// The kernel itself.
 #[derive(Debug)]
 pub(crate) struct Kernel;
+
+/// Who answers an ioctl.
+trait Answers {
+    /// As ioctl(2).
+    ///
+    /// # Safety
+    ///
+    /// `value` is memory of the type that `number` was made of, whose addresses, where it has any,
+    /// are of memory as long as it says.
+    unsafe fn ioctl(
+        &self,
+        device: BorrowedFd<'_>,
+        number: u32,
+        value: *mut c_void,
+    ) -> rustix::io::Result<()>;
+}
+
+impl Answers for Kernel {
+    unsafe fn ioctl(
+        &self,
+        device: BorrowedFd<'_>,
+        number: u32,
+        value: *mut c_void,
+    ) -> rustix::io::Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe { ioctl(device, Pointed { number, value }) }
+    }
+}
 
 impl Calls for Kernel {
     fn open(&self, path: &Path) -> io::Result<OwnedFd> {
@@ -40,41 +72,7 @@ impl Calls for Kernel {
     }
 
     fn ioctl(&self, device: BorrowedFd<'_>, request: Request<'_>) -> io::Result<()> {
-        let number = request.number();
-        match request {
-            Request::QueryCapabilities(value) => call(device, number, value),
-            Request::EnumFormat(value) => call(device, number, value),
-            Request::EnumFrameSize(value) => call(device, number, value),
-            Request::EnumFrameInterval(value) => call(device, number, value),
-            Request::GetFormat(value) | Request::SetFormat(value) | Request::TryFormat(value) => {
-                call(device, number, value)
-            }
-            Request::GetParameters(value) | Request::SetParameters(value) => {
-                call(device, number, value)
-            }
-            Request::SetSelection(value) => call(device, number, value),
-            Request::QueryControl(value) => call(device, number, value),
-            Request::QueryMenu(value) => call(device, number, value),
-            Request::GetControl(control, payload) | Request::SetControl(control, payload) => {
-                control_call(device, number, control, payload)
-            }
-            Request::AllocateBuffers(value) => call(device, number, value),
-            Request::QueryBuffer(buffer, planes)
-            | Request::QueueBuffer(buffer, planes)
-            | Request::DequeueBuffer(buffer, planes) => buffer_call(device, number, buffer, planes),
-            Request::ExportBuffer(value, exported) => {
-                value.flags = (OFlags::RDWR | OFlags::CLOEXEC).bits();
-                call(device, number, value)?;
-                *exported = Some(own(value.fd));
-                Ok(())
-            }
-            Request::StreamOn(mut kind) | Request::StreamOff(mut kind) => {
-                call(device, number, &mut kind)
-            }
-            Request::EncoderCommand(value) => call(device, number, value),
-            Request::SubscribeEvent(value) => call(device, number, value),
-            Request::DequeueEvent(value) => call(device, number, value),
-        }
+        perform(self, device, request)
     }
 
     fn wait(
@@ -84,49 +82,103 @@ impl Calls for Kernel {
         wake: Option<BorrowedFd<'_>>,
         timeout: Duration,
     ) -> io::Result<Readiness> {
-        let mut events = PollFlags::empty();
-        events.set(PollFlags::IN, interest.readable);
-        events.set(PollFlags::OUT, interest.writable);
-        events.set(PollFlags::PRI, interest.event);
-        let waker = wake.unwrap_or(device);
-        let waker_events = if wake.is_some() { PollFlags::IN } else { PollFlags::empty() };
-        let mut fds = [
-            PollFd::from_borrowed_fd(device, events),
-            PollFd::from_borrowed_fd(waker, waker_events),
-        ];
-        let watched = if wake.is_some() { &mut fds[..] } else { &mut fds[..1] };
-        let begin = Instant::now();
-        loop {
-            let left = timeout.saturating_sub(begin.elapsed());
-            let left = Timespec::try_from(left).map_err(io::Error::other)?;
-            match poll(watched, Some(&left)) {
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => break,
-            }
-        }
-        let [of_device, of_waker] = fds.map(|fd| fd.revents());
-        Ok(Readiness {
-            readable: of_device.contains(PollFlags::IN),
-            writable: of_device.contains(PollFlags::OUT),
-            event: of_device.contains(PollFlags::PRI),
-            error: of_device.contains(PollFlags::ERR),
-            gone: of_device.contains(PollFlags::HUP),
-            woken: wake.is_some() && !of_waker.is_empty(),
-        })
+        wait(device, interest, wake, timeout)
     }
 }
 
+/// Has `who` answer a request.
+fn perform(who: &impl Answers, device: BorrowedFd<'_>, request: Request<'_>) -> io::Result<()> {
+    let number = request.number();
+    match request {
+        Request::QueryCapabilities(value) => call(who, device, number, value),
+        Request::EnumFormat(value) => call(who, device, number, value),
+        Request::EnumFrameSize(value) => call(who, device, number, value),
+        Request::EnumFrameInterval(value) => call(who, device, number, value),
+        Request::GetFormat(value) | Request::SetFormat(value) | Request::TryFormat(value) => {
+            call(who, device, number, value)
+        }
+        Request::GetParameters(value) | Request::SetParameters(value) => {
+            call(who, device, number, value)
+        }
+        Request::SetSelection(value) => call(who, device, number, value),
+        Request::QueryControl(value) => call(who, device, number, value),
+        Request::QueryMenu(value) => call(who, device, number, value),
+        Request::GetControl(control, payload) | Request::SetControl(control, payload) => {
+            control_call(who, device, number, control, payload)
+        }
+        Request::AllocateBuffers(value) => call(who, device, number, value),
+        Request::QueryBuffer(buffer, planes)
+        | Request::QueueBuffer(buffer, planes)
+        | Request::DequeueBuffer(buffer, planes) => {
+            buffer_call(who, device, number, buffer, planes)
+        }
+        Request::ExportBuffer(value, exported) => {
+            value.flags = (OFlags::RDWR | OFlags::CLOEXEC).bits();
+            call(who, device, number, value)?;
+            *exported = Some(own(value.fd));
+            Ok(())
+        }
+        Request::StreamOn(mut kind) | Request::StreamOff(mut kind) => {
+            call(who, device, number, &mut kind)
+        }
+        Request::EncoderCommand(value) => call(who, device, number, value),
+        Request::SubscribeEvent(value) => call(who, device, number, value),
+        Request::DequeueEvent(value) => call(who, device, number, value),
+    }
+}
+
+/// Waits by poll(2).
+fn wait(
+    device: BorrowedFd<'_>,
+    interest: Interest,
+    wake: Option<BorrowedFd<'_>>,
+    timeout: Duration,
+) -> io::Result<Readiness> {
+    let mut events = PollFlags::empty();
+    events.set(PollFlags::IN, interest.readable);
+    events.set(PollFlags::OUT, interest.writable);
+    events.set(PollFlags::PRI, interest.event);
+    let waker = wake.unwrap_or(device);
+    let waker_events = if wake.is_some() { PollFlags::IN } else { PollFlags::empty() };
+    let mut fds =
+        [PollFd::from_borrowed_fd(device, events), PollFd::from_borrowed_fd(waker, waker_events)];
+    let watched = if wake.is_some() { &mut fds[..] } else { &mut fds[..1] };
+    let begin = Instant::now();
+    loop {
+        let left = timeout.saturating_sub(begin.elapsed());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(watched, Some(&left)) {
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => break,
+        }
+    }
+    let [of_device, of_waker] = fds.map(|fd| fd.revents());
+    Ok(Readiness {
+        readable: of_device.contains(PollFlags::IN),
+        writable: of_device.contains(PollFlags::OUT),
+        event: of_device.contains(PollFlags::PRI),
+        error: of_device.contains(PollFlags::ERR),
+        gone: of_device.contains(PollFlags::HUP),
+        woken: wake.is_some() && !of_waker.is_empty(),
+    })
+}
+
 /// An ioctl on one structure that holds no address.
-fn call<T>(device: BorrowedFd<'_>, number: u32, value: &mut T) -> io::Result<()> {
+fn call<T>(
+    who: &impl Answers,
+    device: BorrowedFd<'_>,
+    number: u32,
+    value: &mut T,
+) -> io::Result<()> {
     debug_assert_eq!(number >> 16 & 0x3fff, size_of::<T>() as u32, "the number tells the size");
     loop {
-        let request = Pointed { number, value: ptr::from_mut(value).cast() };
+        let value = ptr::from_mut(value).cast();
         // SAFETY: the number was made of the type that `value` points to, which is as the kernel
         // lays it out (tests/layout): the kernel reads and writes within `value`, and all bits
         // that it may write are valid for it. Where the structure has an address in it, the caller
         // set it to memory that lives until this returns.
-        match unsafe { ioctl(device, request) } {
+        match unsafe { who.ioctl(device, number, value) } {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
             Ok(()) => return Ok(()),
@@ -136,24 +188,26 @@ fn call<T>(device: BorrowedFd<'_>, number: u32, value: &mut T) -> io::Result<()>
 
 /// An ioctl on a buffer, whose planes are beside it.
 fn buffer_call(
+    who: &impl Answers,
     device: BorrowedFd<'_>,
     number: u32,
     buffer: &mut v4l2_buffer,
     planes: &mut [v4l2_plane],
 ) -> io::Result<()> {
     if planes.is_empty() {
-        return call(device, number, buffer);
+        return call(who, device, number, buffer);
     }
     // The kernel reads and writes at most `length` planes at that address.
     buffer.m = v4l2_memory_place::of_address(planes.as_mut_ptr().expose_provenance());
     buffer.length = planes.len() as u32;
-    let result = call(device, number, buffer);
+    let result = call(who, device, number, buffer);
     buffer.m = v4l2_memory_place::of_offset(0);
     result
 }
 
 /// An ioctl on one control, whose value may be beside it.
 fn control_call(
+    who: &impl Answers,
     device: BorrowedFd<'_>,
     number: u32,
     control: &mut v4l2_ext_control,
@@ -174,7 +228,7 @@ fn control_call(
     controls.which = V4L2_CTRL_WHICH_CUR_VAL;
     controls.count = 1;
     controls.controls = ptr::from_mut(control).expose_provenance();
-    let result = call(device, number, &mut controls);
+    let result = call(who, device, number, &mut controls);
     if has_payload {
         control.set_value64(0);
     }
@@ -219,6 +273,8 @@ unsafe impl Ioctl for Pointed {
 pub(crate) struct Mapping {
     start: NonNull<u8>,
     length: usize,
+    /// What unmaps it, where it is not the kernel: it is never unloaded.
+    unmap: Option<unsafe extern "C" fn(*mut c_void, usize) -> c_int>,
 }
 
 // SAFETY: it is memory that belongs to nobody's thread.
@@ -240,7 +296,7 @@ impl Mapping {
             mmap(anywhere, length, protection, MapFlags::SHARED, file.as_fd(), u64::from(offset))?
         };
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { start, length })
+        Ok(Self { start, length, unmap: None })
     }
 
     /// Its bytes.
@@ -260,9 +316,14 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: it was mapped by `new`, and nobody can have its bytes any more.
-        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
-        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+        let start = self.start.as_ptr().cast();
+        let is_unmapped = match self.unmap {
+            // SAFETY: it was mapped by `new`, and nobody can have its bytes any more.
+            None => unsafe { munmap(start, self.length) }.is_ok(),
+            // SAFETY: it was mapped by the library that this is of; and as above.
+            Some(unmap) => unsafe { unmap(start, self.length) == 0 },
+        };
+        debug_assert!(is_unmapped, "{}", io::Error::last_os_error());
     }
 }
 

@@ -129,6 +129,38 @@ def raw_formats(settings):
     return "\n".join(seen)
 
 
+def by_library(settings):
+    """camera and encoder are served as well when Debian's libv4l2, loaded at run time, answers for
+    them in the kernel's place; `devices` lists them so, and a library that is not there is refused
+    """
+    load_encoder(multiplanar=1)
+    camera, encoder = nodes_of("vivid")[0], nodes_of("h264-test-enc")[0]
+    words = []
+    for node in (camera, encoder):
+        words += ["--v4l2-library", f"{node}=libv4l2.so.0"]
+    listing = json.loads(run(settings.lenscast, "devices", "--json", *words))
+    expect(listing["cameras"][0]["node"], camera, "cameras")
+    expect(listing["encoder"]["encoder"], encoder, "what would encode")
+    wanted = still(camera)
+    seen = []
+    sources = (f"cam=v4l2:{camera}?format=nv12&{ASKED}",)
+    with Lenscast(settings.lenscast, *sources, options=words) as server:
+        for transport in ("udp", "tcp"):
+            *_, last = server.pictures("cam", transport, SIZE)
+            distance = last.must_show(wanted, f"what FFmpeg decodes over {transport}")
+            seen.append(f"over {transport}: {distance:.1f} off on average")
+        must_be_encoded_by("H.264 test encoder", server)
+        maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+        assert "/libv4l2.so" in maps, "the library is not in the server's memory"
+        said = server.log()
+        assert "libv4l2: error" not in said, said
+        server.stop()
+    words = ("--v4l2-library", f"{camera}=/nowhere.so", "--source", "test:")
+    said = run(settings.lenscast, *words, status=1)
+    assert "cannot load /nowhere.so" in said, said
+    return "\n".join(seen)
+
+
 def single_planar(settings):
     """an encoder with the single-planar API serves as well, and nothing is lost on the way"""
     load_encoder(multiplanar=0)
@@ -201,5 +233,5 @@ def still(node):
 
 
 if __name__ == "__main__":
-    claims = (devices, doctor, control, raw_formats, single_planar, without_encoder)
-    prove(__doc__, (*claims, control_while_streaming))
+    claims = (devices, doctor, control, raw_formats, by_library, single_planar)
+    prove(__doc__, (*claims, without_encoder, control_while_streaming))

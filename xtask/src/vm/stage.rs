@@ -171,7 +171,7 @@ const BOOTS: &[Boot] = &[
         parts: &[
             Part {
                 name: "what the stand-in for the kernel is held against",
-                command: "env V4L2_CAMERA=/dev/video0 V4L2_ENCODER=/dev/video4 TESTS:v4l2 conformance --ignored --test-threads=1",
+                command: "env V4L2_CAMERA=/dev/video0 V4L2_ENCODER=/dev/video4 V4L2_LIBRARY=libv4l2.so.0 TESTS:v4l2 conformance --ignored --test-threads=1",
                 only_in_full: false,
             },
             Part {

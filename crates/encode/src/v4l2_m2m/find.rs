@@ -89,7 +89,7 @@ pub(crate) const YVU420: PixelFormat = PixelFormat::new(*b"YV12");
 /// Y, then V and U by turns: 4:2:0, one piece of memory.
 pub(crate) const NV21: PixelFormat = PixelFormat::new(*b"NV21");
 
-/// Looks at every video node there is. Blocks while drivers answer.
+/// Looks at every video node there is, and at those that libraries answer for. Blocks while drivers answer.
 pub fn find() -> Found {
     let mut found = Found::default();
     for path in nodes() {
@@ -154,7 +154,12 @@ fn nodes() -> Vec<PathBuf> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("video")?.parse().ok())
         .collect();
     numbers.sort_unstable();
-    numbers.iter().map(|number| Path::new(DEVICES).join(format!("video{number}"))).collect()
+    let numbered = numbers.iter().map(|number| Path::new(DEVICES).join(format!("video{number}")));
+    let mut nodes: Vec<PathBuf> = numbered.collect();
+    let mut others = v4l2::library::nodes();
+    others.retain(|other| !nodes.contains(other));
+    nodes.extend(others);
+    nodes
 }
 
 struct List<'a>(&'a [PixelFormat]);

@@ -72,6 +72,9 @@ fn summary(path: &Path, config: &Config) -> String {
         rtp => format!("{rtp} (RTP) and {} (RTCP)", config.udp.rtcp()),
     };
     line(format!("UDP ports {udp}, packets of up to {} bytes", config.packet_size));
+    for config::Library { node, path } in &config.libraries {
+        line(format!("{} through {}", node.display(), path.display()));
+    }
     line(match &config.access {
         Access::Open => "Everyone may watch".to_owned(),
         Access::OpenOnLoopback => {

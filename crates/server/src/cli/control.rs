@@ -19,6 +19,7 @@ use crate::cli::{
 /// When there is no such device or control, or it does not take the value: which there are, and
 /// what it takes. What stands before has been set then.
 pub fn run(args: &ControlArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    args.libraries.load()?;
     let device = open(&args.device)?;
     if args.settings.is_empty() {
         return Ok(list(&device, out)?);

@@ -3,10 +3,7 @@
 //! Looks and sets nothing that lasts. A node that cannot be opened, or answers nonsense, is a line
 //! of its own and never the end of the list.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use std::{io::Write, path::Path};
 
 use ::v4l2::{Device, FormatDescription, QueueKind};
 use capture::v4l2::{
@@ -26,15 +23,17 @@ pub(super) mod render;
 ///
 /// # Errors
 ///
-/// When nothing can be written there.
-pub fn run(args: &DevicesArgs, out: &mut dyn Write) -> io::Result<()> {
+/// When nothing can be written there, or a library cannot be loaded.
+pub fn run(args: &DevicesArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    args.libraries.load()?;
     let listing = list(&Places::default());
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &listing)?;
-        writeln!(out)
+        writeln!(out)?;
     } else {
-        write!(out, "{listing}")
+        write!(out, "{listing}")?;
     }
+    Ok(())
 }
 
 /// Everything there is in `places`.
@@ -47,7 +46,10 @@ pub fn list(places: &Places) -> Listing {
     let found = v4l2_m2m::find();
     let default = usable.first().map(|first| first.path.clone());
     let mut listing = Listing::default();
-    for node in nodes {
+    let of_libraries = ::v4l2::library::nodes().into_iter();
+    let others = of_libraries.filter(|path| nodes.iter().all(|node| node.path != *path));
+    let others: Vec<_> = others.map(|path| Node { path, names: Vec::new() }).collect();
+    for node in nodes.into_iter().chain(others) {
         let device = Device::open(&node.path);
         let mut entry = match &device {
             Ok(device) => describe(node, device),

@@ -11,7 +11,7 @@ pub use self::{
     finding::{Finding, Report, Topic, Verdict},
     machine::Machine,
 };
-use crate::cli::{DoctorArgs, Environment};
+use crate::cli::{DoctorArgs, Environment, load_libraries};
 
 pub mod board;
 pub mod build;
@@ -56,6 +56,12 @@ pub fn examine(args: &DoctorArgs, environment: &Environment, machine: &Machine) 
         }
         Err(errors) => (Default::default(), configuration::judge_errors(&errors)),
     };
+    if let Err(error) = load_libraries(&config.libraries) {
+        findings.push(
+            Finding::broken(Topic::Configuration, error.to_string())
+                .advice("docs/configuration.md, v4l2-library"),
+        );
+    }
     let programs = programs::Programs::of(machine);
     let devices = devices::Facts::of(machine, &programs);
     findings.extend(devices.judge());

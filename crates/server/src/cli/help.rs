@@ -44,6 +44,15 @@ LENSCAST_PASSWORD, or write [[user]] in a file.
 With no user at all, and reachable from other machines, lenscast makes one with a strong password \
 and shows it once; `lenscast passwd` sets a new one.";
 
+pub(super) const LIBRARY: &str = "\
+A device that a library answers for in the kernel's place; may be given several times. For encoders \
+that answer nobody but a library of the board's maker, as NVIDIA's on a Jetson:
+
+  --v4l2-library /dev/v4l2-nvenc=/usr/lib/aarch64-linux-gnu/tegra/libnvv4l2.so
+
+A LIBRARY without a slash is looked for where the system has its libraries. A lenscast that is \
+linked statically can load none.";
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   The first camera, or a test card; it prints the URL to paste into VLC, mpv or ffplay:

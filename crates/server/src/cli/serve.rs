@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    cli::ServeArgs,
+    cli::{LibraryArgs, ServeArgs},
     config::{
         self, Auth, Config, Errors, Layer, Origin, PASSWORD_VARIABLE, Place, Problem, USER_VARIABLE,
     },
@@ -70,12 +70,42 @@ impl ServeArgs {
         if let Some(path) = &self.state_dir {
             layer.state_dir(path.clone(), Origin::Flag("--state-dir"));
         }
+        for library in &self.libraries.v4l2_library {
+            layer.v4l2_library(library, LIBRARY_FLAG);
+        }
         if self.open {
             layer.open(Origin::Flag("--open"));
         }
         layer.auth(Auth { sha256: self.auth_sha256, basic: self.auth_basic });
         layer
     }
+}
+
+impl LibraryArgs {
+    /// Has these libraries answer from now on.
+    ///
+    /// # Errors
+    ///
+    /// When what was typed cannot be read, or a library not be loaded.
+    pub fn load(&self) -> anyhow::Result<()> {
+        let mut layer = Layer::default();
+        for library in &self.v4l2_library {
+            layer.v4l2_library(library, LIBRARY_FLAG);
+        }
+        let config = config::resolve(Layer::default(), Layer::default(), layer)?;
+        Ok(load_libraries(&config.libraries)?)
+    }
+}
+
+/// Has `libraries` answer for their devices from now on.
+///
+/// # Errors
+///
+/// The first that cannot be loaded.
+pub fn load_libraries(libraries: &[config::Library]) -> Result<(), ::v4l2::library::Refusal> {
+    libraries
+        .iter()
+        .try_for_each(|library| ::v4l2::library::answer_for(&library.node, &library.path))
 }
 
 /// What the file at `path` says, be it only that it cannot be read.
@@ -106,6 +136,7 @@ pub(super) fn read_file(path: &Path) -> Layer {
     }
 }
 
+const LIBRARY_FLAG: Origin = Origin::Flag("--v4l2-library");
 const LOG_VARIABLE: &str = "LENSCAST_LOG";
 /// A thousand streams fit in; `/dev/zero` does not.
 const MAX_FILE: u64 = 1 << 20;

@@ -46,6 +46,14 @@ pub fn keys() -> impl Iterator<Item = String> {
         })
 }
 
+/// A key that has one value or several.
+struct List {
+    /// What is missing from an empty one.
+    what: &'static str,
+    hint: &'static str,
+    add: fn(&mut Layer, &str, Origin),
+}
+
 struct File<'a> {
     path: Arc<Path>,
     text: &'a str,
@@ -133,7 +141,7 @@ impl File<'_> {
     fn read(&self, table: &DeTable<'_>, layer: &mut Layer) {
         for entry in self.entries(table, "", TOP, layer) {
             match entry.key {
-                "listen" => self.read_listen(&entry, layer),
+                "listen" => self.read_list(&entry, layer, &ADDRESSES),
                 "udp-port" => layer.udp = entry.read(layer, value::udp_ports),
                 "packet-size" => layer.packet_size = entry.read(layer, value::packet_size),
                 "open" => {
@@ -147,6 +155,7 @@ impl File<'_> {
                         layer.state_dir(path, entry.origin);
                     }
                 }
+                "v4l2-library" => self.read_list(&entry, layer, &LIBRARIES),
                 "auth" => self.read_auth(&entry, layer),
                 "limits" => self.read_limits(&entry, layer),
                 "user" => {
@@ -164,24 +173,25 @@ impl File<'_> {
         }
     }
 
-    fn read_listen(&self, entry: &Entry<'_>, layer: &mut Layer) {
+    /// One text, or a list of them.
+    fn read_list(&self, entry: &Entry<'_>, layer: &mut Layer, list: &List) {
+        let List { what, hint, add } = *list;
         let list = match entry.value.as_array() {
             Some(list) if list.is_empty() => {
-                let hint = "write listen = 8554, or leave the key out";
-                let missing = Problem::Missing { what: "an address", hint };
+                let missing = Problem::Missing { what, hint };
                 return layer.errors.push(entry.place().error(missing));
             }
             Some(_) => self.elements(entry),
             None => {
                 if let Some(text) = entry.text(layer) {
-                    layer.listen(&text, entry.origin.clone());
+                    add(layer, &text, entry.origin.clone());
                 }
                 return;
             }
         };
         for element in list {
             if let Some(text) = element.text(layer) {
-                layer.listen(&text, element.origin);
+                add(layer, &text, element.origin);
             }
         }
     }
@@ -337,8 +347,28 @@ fn unknown_to_the_reader(key: &str) {
 
 const TABLES: &[(&str, &[&str])] =
     &[("", TOP), ("auth.", AUTH), ("limits.", LIMITS), ("user[].", USER), ("stream[].", STREAM)];
-const TOP: &[&str] =
-    &["listen", "udp-port", "packet-size", "open", "state-dir", "auth", "limits", "user", "stream"];
+const TOP: &[&str] = &[
+    "listen",
+    "udp-port",
+    "packet-size",
+    "open",
+    "state-dir",
+    "v4l2-library",
+    "auth",
+    "limits",
+    "user",
+    "stream",
+];
+const ADDRESSES: List = List {
+    what: "an address",
+    hint: "write listen = 8554, or leave the key out",
+    add: |layer, text, origin| layer.listen(text, origin),
+};
+const LIBRARIES: List = List {
+    what: "a device and its library",
+    hint: "write v4l2-library = \"/dev/v4l2-nvenc=libnvv4l2.so\", or leave the key out",
+    add: |layer, text, origin| layer.v4l2_library(text, origin),
+};
 const AUTH: &[&str] = &["sha256", "basic"];
 const LIMITS: &[&str] = &[
     "connections",

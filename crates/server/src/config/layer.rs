@@ -5,6 +5,7 @@
 //! | `listen`, `udp-port`, `packet-size`, `state-dir` | replaces what an earlier one says |
 //! | `user` | adds; one of the same name replaces the earlier password |
 //! | `source` | adds; one of the same name replaces the earlier source, whose `users` stay |
+//! | `v4l2-library` | adds; one of the same device replaces the earlier one |
 //! | `open`, `auth`, | can be switched on, not off |
 //!
 //! Order: file, environment, command line.
@@ -18,8 +19,8 @@ use std::{
 use capture::spelling::nearest;
 
 use crate::config::{
-    Access, Auth, Config, Error, Errors, Limits, Offline, Origin, Password, Place, Problem, Source,
-    Stream, StreamName, UdpPorts, User, listen, source::Draft, value,
+    Access, Auth, Config, Error, Errors, Library, Limits, Offline, Origin, Password, Place,
+    Problem, Source, Stream, StreamName, UdpPorts, User, listen, source::Draft, value,
 };
 
 /// What one place says, and what is wrong there.
@@ -33,6 +34,7 @@ pub struct Layer {
     pub(super) auth: Auth,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) limits: Option<Limits>,
+    libraries: Vec<Library>,
     users: Vec<GivenUser>,
     streams: Vec<GivenStream>,
 }
@@ -121,6 +123,18 @@ impl Layer {
             self.errors.push(Place::of(origin).error(missing));
         } else {
             self.state_dir = Some(path);
+        }
+    }
+
+    /// Adds a device that a library answers for, as `NODE=LIBRARY`.
+    pub fn v4l2_library(&mut self, text: &str, origin: Origin) {
+        let place = Place::of(origin);
+        let Some(library) = self.keep(&place, value::library(text)) else { return };
+        if self.libraries.iter().any(|known| known.node == library.node) {
+            let what = format!("a library for {}", library.node.display());
+            self.errors.push(place.error(Problem::Twice { what, hint: "" }));
+        } else {
+            self.libraries.push(library);
         }
     }
 
@@ -235,6 +249,10 @@ pub fn resolve(file: Layer, environment: Layer, flags: Layer) -> Result<Config, 
         all.auth.basic |= layer.auth.basic;
         all.state_dir = layer.state_dir.or(all.state_dir);
         all.limits = layer.limits.or(all.limits);
+        for library in layer.libraries {
+            all.libraries.retain(|earlier| earlier.node != library.node);
+            all.libraries.push(library);
+        }
         for user in layer.users {
             match all.users.iter_mut().find(|earlier| earlier.name == user.name) {
                 Some(earlier) => *earlier = user,
@@ -318,6 +336,7 @@ impl Layer {
             auth: self.auth,
             state_dir: self.state_dir,
             limits: self.limits.unwrap_or_default(),
+            libraries: self.libraries,
             streams: if streams.is_empty() { default.streams } else { streams },
         };
         if !users.is_empty() {

@@ -1,11 +1,11 @@
 //! Single values as text: sizes, rates, bitrates, times, names.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, path::Path, time::Duration};
 
 use capture::v4l2::choice::PictureFormat;
 use media::{FrameRate, I420Layout, frame::MAX_SIDE};
 
-use crate::config::{Offline, Password, Problem, StreamName, UdpPorts};
+use crate::config::{Library, Offline, Password, Problem, StreamName, UdpPorts};
 
 /// The distance between keyframes, as people give it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,18 @@ pub(super) fn frame_rate(text: &str) -> Result<FrameRate, Problem> {
         return Err(malformed());
     }
     text.parse().map_err(|_| malformed())
+}
+
+/// Reads `/dev/v4l2-nvenc=/usr/lib/libnvv4l2.so`: a device, and the library that answers for it.
+pub(super) fn library(text: &str) -> Result<Library, Problem> {
+    let malformed = || Problem::malformed(text, "a device and its library", LIBRARY_EXAMPLE);
+    let (node, path) = text.split_once('=').ok_or_else(malformed)?;
+    let (node, path) = (Path::new(node), Path::new(path));
+    let is_name = path.components().count() == 1 && path.file_name().is_some();
+    if !node.is_absolute() || !(path.is_absolute() || is_name) {
+        return Err(malformed());
+    }
+    Ok(Library { node: node.to_owned(), path: path.to_owned() })
 }
 
 /// Reads `2M`, `2.5M`, `800k` or `1500000`: bits per second.
@@ -275,6 +287,7 @@ const MAX_RATE_DIGITS: usize = 6;
 const MAX_STREAM_NAME: usize = 64;
 const MAX_USER_NAME: usize = 64;
 const MAX_PASSWORD: usize = 256;
+const LIBRARY_EXAMPLE: &str = "/dev/v4l2-nvenc=/usr/lib/aarch64-linux-gnu/tegra/libnvv4l2.so";
 
 #[cfg(test)]
 mod tests;

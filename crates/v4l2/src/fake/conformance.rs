@@ -2,7 +2,8 @@
 //! orders, with the same answers demanded of both.
 //!
 //! Plain runs ask the stand-in. `V4L2_CAMERA` and `V4L2_ENCODER` name device nodes that are asked as
-//! well by those that are ignored otherwise; tests/vm/README.md has the command.
+//! well by those that are ignored otherwise, and `V4L2_LIBRARY` a library that is to pass them on as
+//! they are; tests/vm/README.md has the command.
 
 mod camera;
 mod controls;
@@ -44,9 +45,13 @@ impl Subject {
 
     /// The device that the environment names.
     fn real(variable: &str) -> Self {
-        let path = env::var_os(variable);
-        let path = path.unwrap_or_else(|| panic!("{variable} names no device"));
-        Self { calls: Arc::new(sys::Kernel), path: path.into() }
+        Self { calls: Arc::new(sys::Kernel), path: named_by(variable) }
+    }
+
+    /// The same, asked by the library that the environment names.
+    fn by_library(variable: &str) -> Self {
+        let calls = Arc::new(library_named(&named_by("V4L2_LIBRARY")));
+        Self { calls, path: named_by(variable) }
     }
 
     fn open(&self) -> Opened {
@@ -56,6 +61,20 @@ impl Subject {
     fn device(&self) -> crate::Device {
         crate::Device::open_by(Path::new(&self.path), self.calls.clone()).unwrap()
     }
+}
+
+fn named_by(variable: &str) -> PathBuf {
+    env::var_os(variable).unwrap_or_else(|| panic!("{variable} names nothing")).into()
+}
+
+#[cfg(not(target_feature = "crt-static"))]
+fn library_named(path: &Path) -> sys::library::Library {
+    sys::library::Library::load(path).unwrap()
+}
+
+#[cfg(target_feature = "crt-static")]
+fn library_named(path: &Path) -> sys::Kernel {
+    panic!("{}: a static program cannot load it", path.display())
 }
 
 /// A device without any care for what may be asked when.

@@ -79,8 +79,13 @@ impl Facts {
         let places = Places::new(devices.clone(), machine.path("sys/class/video4linux"));
         let survey = survey(&places, &Wanted::default());
         let numbered = places.nodes().unwrap_or_default().into_iter().map(|node| node.path);
+        let numbered: Vec<_> = numbered.collect();
         let known = OTHER_ENCODERS.iter().map(|name| devices.join(name));
         let known = known.filter(|path| path.exists());
+        let of_libraries = ::v4l2::library::nodes();
+        let known: Vec<_> = known.filter(|path| !of_libraries.contains(path)).collect();
+        let others = of_libraries.into_iter().filter(|path| !numbered.contains(path));
+        let others: Vec<_> = others.collect();
         let node = |path: PathBuf| Node {
             owner: Owner::of(machine, &path),
             state: State::of(&path, &survey),
@@ -88,7 +93,7 @@ impl Facts {
             path,
         };
         Self {
-            nodes: numbered.chain(known).map(node).collect(),
+            nodes: numbered.into_iter().chain(known).chain(others).map(node).collect(),
             person: Person::here(machine),
             hidden: programs.hidden,
         }
@@ -170,7 +175,10 @@ impl Facts {
                      NVIDIA's, whose library alone is answered"
                 ),
             )
-            .advice("openh264 encodes in its place, in software"),
+            .command(format!("lenscast --v4l2-library {path}={NVIDIAS}"))
+            .advice(
+                "of NVIDIA's, in a build that is not static; else openh264 encodes, in software",
+            ),
             State::Stub => Finding::note(
                 topic,
                 format!("{path} answers no request of V4L2 (VIDIOC_QUERYCAP): it is a stub"),
@@ -244,6 +252,9 @@ fn is_encoders_name(path: &Path) -> bool {
 
 /// Where NVIDIA's encoders are, which are no nodes of V4L2 to anybody but NVIDIA's library.
 const OTHER_ENCODERS: [&str; 2] = ["nvhost-msenc", "v4l2-nvenc"];
+
+/// Where NVIDIA's systems have their library.
+const NVIDIAS: &str = "/usr/lib/aarch64-linux-gnu/tegra/libnvv4l2.so";
 
 #[cfg(test)]
 mod tests {

@@ -238,7 +238,7 @@ fn lines_and_keys_are_named() {
         (
             "udp_port = 8000",
             ":1: there is no key \"udp_port\" here (did you mean udp-port?); there is listen, \
-             udp-port, packet-size, open, state-dir, auth, limits, user, stream",
+             udp-port, packet-size, open, state-dir, v4l2-library, auth, limits, user, stream",
         ),
         (
             "listen = []",

@@ -50,6 +50,36 @@ fn nothing_said_is_the_default() {
 }
 
 #[test]
+fn libraries_add_up_by_device() {
+    let flags = layer(|layer| {
+        layer.v4l2_library("/dev/b=/new.so", Origin::Flag("--v4l2-library"));
+        layer.v4l2_library("/dev/c=lib.so.0", Origin::Flag("--v4l2-library"));
+    });
+    let written = file("v4l2-library = [\"/dev/a=/old.so\", \"/dev/b=/old.so\"]");
+    let libraries = resolved(written, none(), flags).libraries;
+    let pairs: Vec<_> = libraries
+        .iter()
+        .map(|library| (library.node.to_str().unwrap(), library.path.to_str().unwrap()))
+        .collect();
+    assert_eq!(pairs, [("/dev/a", "/old.so"), ("/dev/b", "/new.so"), ("/dev/c", "lib.so.0")]);
+    assert_eq!(
+        resolved(file("v4l2-library = \"/dev/a=/l.so\""), none(), none()).libraries.len(),
+        1
+    );
+    for text in [
+        "[\"/dev/a=x\", \"/dev/a=y\"]",
+        "[]",
+        "\"dev/a=x\"",
+        "\"/dev/a=x/y\"",
+        "\"/dev/a\"",
+        "\"/dev/a=\"",
+    ] {
+        let said = errors(file(&format!("v4l2-library = {text}")), none(), none());
+        assert!(said.starts_with("a.toml:1: v4l2-library"), "{text}: {said}");
+    }
+}
+
+#[test]
 fn flags_win_over_the_environment_over_the_file() {
     let file = file(
         "listen = [1000, 1001]\nudp-port = 5000\npacket-size = 1000\nstate-dir = \"s\"\n\

@@ -38,12 +38,25 @@ fn a_real_one() {
     all(&Subject::real("V4L2_CAMERA"));
 }
 
+/// But for what libv4l2 answers itself: STREAMOFF of one who does not stream is right, buffers that are
+/// mapped are not given up (EBUSY), and a camera has no memory of others.
+#[test]
+#[ignore = "asks the device that V4L2_CAMERA names by the library that V4L2_LIBRARY names"]
+fn a_real_one_by_a_library() {
+    let subject = &Subject::by_library("V4L2_CAMERA");
+    nothing_allocated(subject);
+    allocated(subject);
+    streaming(subject);
+    mapping_and_exporting(subject);
+}
+
 fn all(subject: &Subject) {
     nothing_allocated(subject);
     allocated(subject);
     streaming(subject);
     two_who_have_it_open(subject);
     mapping_and_exporting(subject);
+    giving_up(subject);
     importing(subject);
 }
 
@@ -189,6 +202,14 @@ fn mapping_and_exporting(subject: &Subject) {
     assert_eq!(mapping.bytes().len(), length as usize);
     assert_eq!(camera.export(CAPTURE, 99, 0).unwrap_err(), Errno::INVAL);
     assert_eq!(camera.export(CAPTURE, 0, 1).unwrap_err(), Errno::INVAL);
+    assert!(camera.export(CAPTURE, 1, 0).is_ok());
+}
+
+fn giving_up(subject: &Subject) {
+    let camera = open(subject);
+    camera.allocate(CAPTURE, 2, MMAP).unwrap();
+    let (length, offset) = camera.query(CAPTURE, 1).unwrap()[0];
+    let mapping = camera.map(length, offset).unwrap();
     let exported: OwnedFd = camera.export(CAPTURE, 1, 0).unwrap();
     // What is mapped or exported lives on when the buffers are given up.
     assert_eq!(camera.allocate(CAPTURE, 0, MMAP), Ok(0));

@@ -38,6 +38,12 @@ fn a_real_one() {
     all(&Subject::real("V4L2_CAMERA"));
 }
 
+#[test]
+#[ignore = "asks the device that V4L2_CAMERA names by the library that V4L2_LIBRARY names"]
+fn a_real_one_by_a_library() {
+    all(&Subject::by_library("V4L2_CAMERA"));
+}
+
 fn all(subject: &Subject) {
     let device = subject.device();
     let controls = device.controls().unwrap();

@@ -53,6 +53,12 @@ fn a_real_one() {
     all(&Subject::real("V4L2_ENCODER"));
 }
 
+#[test]
+#[ignore = "asks the device that V4L2_ENCODER names by the library that V4L2_LIBRARY names"]
+fn a_real_one_by_a_library() {
+    all(&Subject::by_library("V4L2_ENCODER"));
+}
+
 fn all(subject: &Subject) {
     nothing_allocated(subject);
     formats(subject);
