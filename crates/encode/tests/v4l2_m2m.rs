@@ -318,7 +318,7 @@ fn an_encoder_that_gives_no_parameter_sets_is_an_error() {
 #[test]
 fn all_comes_out_at_the_end_however_that_is_told() {
     for latency in [0, 1] {
-        for last in [Last::Picture, Last::Empty] {
+        for last in [Last::Picture, Last::Empty, Last::AfterEvent] {
             let (kernel, _) =
                 kernel(encoder::Config { latency, last, ..encoder::Config::default() });
             let config = config(320, 240, 1);

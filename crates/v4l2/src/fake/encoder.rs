@@ -65,6 +65,9 @@ pub enum Last {
     Picture,
     /// An empty buffer after it.
     Empty,
+    /// The last picture, which comes only when the event that tells the end was taken, and a buffer
+    /// was asked for in vain: some drivers tell it in between. Without the event as `Picture`.
+    AfterEvent,
 }
 
 /// What it does wrong; by default nothing.

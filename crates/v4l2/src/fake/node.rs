@@ -113,7 +113,8 @@ impl Node {
         match (&mut self.unit, &mut file.context) {
             (Unit::Camera(camera), _) => camera.advance(),
             (Unit::Encoder(shared), Some(context)) => {
-                if context.advance(shared) && file.subscribed.contains(&uapi::V4L2_EVENT_EOS) {
+                let listens = file.subscribed.contains(&uapi::V4L2_EVENT_EOS);
+                if context.advance(shared, listens) && listens {
                     file.events.push_back(uapi::V4L2_EVENT_EOS);
                 }
             }
@@ -224,7 +225,15 @@ impl Node {
                 self.buffers(file, raw.r#type)?.queue(raw, planes, complaints)
             }
             Request::DequeueBuffer(raw, planes) => {
-                self.buffers(file, raw.r#type)?.dequeue(raw, planes)
+                let buffers = self.buffers(file, raw.r#type)?;
+                let answer = buffers.dequeue(raw, planes);
+                let is_in_vain = !buffers.has_done();
+                if let (true, Some(context)) = (answer.is_err() && is_in_vain, &mut file.context)
+                    && context.coded.kind == raw.r#type
+                {
+                    context.asked_in_vain();
+                }
+                answer
             }
             Request::ExportBuffer(raw, exported) => {
                 *exported = Some(self.buffers(file, raw.r#type)?.export(raw)?);
@@ -326,6 +335,9 @@ impl Node {
 impl File {
     fn dequeue_event(&mut self, raw: &mut v4l2_event) -> io::Result<()> {
         raw.r#type = self.events.pop_front().ok_or(Errno::NOENT)?;
+        if let (uapi::V4L2_EVENT_EOS, Some(context)) = (raw.r#type, &mut self.context) {
+            context.told_end();
+        }
         raw.pending = self.events.len() as u32;
         raw.sequence = self.event_count;
         self.event_count += 1;

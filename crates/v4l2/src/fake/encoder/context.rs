@@ -30,6 +30,7 @@ pub(in crate::fake) struct Context {
     coded_size: u32,
     has_chosen: Chosen,
     drain: Drain,
+    hold: Hold,
     force_key: bool,
     /// Since STREAMON of each queue.
     frames_in: u32,
@@ -61,6 +62,17 @@ enum Drain {
     Stopped,
 }
 
+/// Whether the last picture is held back, for [`Last::AfterEvent`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Hold {
+    No,
+    /// Until the end was heard of.
+    ForEvent,
+    /// Until a buffer was asked for then.
+    ForQuestion,
+    Over,
+}
+
 impl Context {
     pub(in crate::fake) fn new(config: &Config) -> Self {
         let is_multi_planar = config.is_multi_planar;
@@ -83,6 +95,7 @@ impl Context {
             coded_size: 0,
             has_chosen: Chosen::default(),
             drain: Drain::No,
+            hold: Hold::No,
             force_key: false,
             frames_in: 0,
             frames_out: 0,
@@ -101,6 +114,20 @@ impl Context {
     /// Whether STREAMON was given to either queue.
     pub(in crate::fake) fn streams(&self) -> bool {
         self.source.is_streaming || self.coded.is_streaming
+    }
+
+    /// The end was heard of.
+    pub(in crate::fake) fn told_end(&mut self) {
+        if self.hold == Hold::ForEvent {
+            self.hold = Hold::ForQuestion;
+        }
+    }
+
+    /// A coded buffer was asked for, and none was there.
+    pub(in crate::fake) fn asked_in_vain(&mut self) {
+        if self.hold == Hold::ForQuestion {
+            self.hold = Hold::Over;
+        }
     }
 
     /// Whether nothing will ever come without something being done.
@@ -246,6 +273,7 @@ impl Context {
     pub(in crate::fake) fn stopped(&mut self, kind: u32) {
         if kind != self.source.kind {
             self.drain = Drain::No;
+            self.hold = Hold::No;
             self.pipeline.clear();
         } else if let Drain::Left(left) = &mut self.drain {
             *left = 0;
@@ -276,6 +304,7 @@ impl Context {
             }
             (uapi::V4L2_ENC_CMD_START, Drain::Stopped) => {
                 self.drain = Drain::No;
+                self.hold = Hold::No;
                 self.coded.forget_end();
                 Ok(())
             }

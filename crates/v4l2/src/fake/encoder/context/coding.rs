@@ -1,7 +1,7 @@
 //! The encoding of one picture after the other: what comes out for what goes in, and how that is
 //! spoilt on request.
 
-use super::{Context, Drain};
+use super::{Context, Drain, Hold};
 use crate::{
     fake::{
         buffers::Done,
@@ -20,26 +20,38 @@ pub(super) struct Coded {
 }
 
 impl Context {
-    /// Encodes what can be; whether the end of the stream has come.
-    pub(in crate::fake) fn advance(&mut self, shared: &Shared) -> bool {
+    /// Encodes what can be; whether the end of the stream is to be told, to whom `listens` for it.
+    pub(in crate::fake) fn advance(&mut self, shared: &Shared, listens: bool) -> bool {
         while self.coded.is_running()
             && self.drain != Drain::Stopped
             && let Some(to) = self.coded.waiting.front().copied()
         {
             let is_flushing = self.drain == Drain::Left(0);
             if self.pipeline.len() > shared.config.latency || is_flushing {
+                let is_last = is_flushing && self.pipeline.len() <= 1;
+                if is_last && listens && shared.config.last == Last::AfterEvent {
+                    match self.hold {
+                        Hold::No => {
+                            self.hold = Hold::ForEvent;
+                            return true;
+                        }
+                        Hold::ForEvent | Hold::ForQuestion => return false,
+                        Hold::Over => {}
+                    }
+                }
                 let coded = self.pipeline.pop_front();
                 let is_end = is_flushing && self.pipeline.is_empty();
                 let bears_last = match &coded {
                     None => true,
-                    Some(_) => is_end && shared.config.last == Last::Picture,
+                    Some(_) => is_end && shared.config.last != Last::Empty,
                 };
                 let nothing =
                     || Coded { bytes: Vec::new(), timestamp: timeval::default(), flags: 0 };
                 self.give(to, coded.unwrap_or_else(nothing), bears_last);
                 if bears_last {
                     self.drain = Drain::Stopped;
-                    return true;
+                    // Told already, if it was held back.
+                    return self.hold != Hold::Over;
                 }
                 continue;
             }
