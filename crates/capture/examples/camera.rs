@@ -30,7 +30,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         Some(Size { width: width.parse().ok()?, height: height.parse().ok()? })
     });
     let format = arguments.next().map(|text| text.parse()).transpose()?;
-    let config = Config { wanted: Wanted { size, format, rate: None }, ..Config::default() };
+    let config =
+        Config { wanted: Wanted { size, format, ..Wanted::default() }, ..Config::default() };
     let mut camera = Camera::open(Path::new(&path), config, Arc::new(Monotonic))?;
     println!("{:?}", camera.description());
     let begin = Instant::now();

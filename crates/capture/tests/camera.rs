@@ -333,6 +333,7 @@ fn what_is_wanted_is_chosen_of_what_there_is() {
         format: Some(PictureFormat::Yuyv),
         size: Some(SIZE),
         rate: media::FrameRate::new(10, 1),
+        ..Wanted::default()
     };
     let camera = start(&kernel, Config { wanted, ..Config::default() }).unwrap();
     let Description::Raw { layout, rate, .. } = camera.description() else { panic!() };

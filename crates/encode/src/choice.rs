@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use tracing::{debug, info, warn};
-use v4l2::loan::Lend;
+use v4l2::{Device, PixelFormat, loan::Lend};
 
 use crate::{
     Config, Encoder, Error,
@@ -53,6 +53,20 @@ pub fn open(
         "encoding"
     );
     Ok(encoder)
+}
+
+/// What the encoder that [`open`] would take first takes as it is: pictures in these formats may reach
+/// it without a copy. Nothing of openh264, nor where there is no telling. Blocks while drivers
+/// answer.
+pub fn takes(choice: &Choice) -> Vec<PixelFormat> {
+    let candidate = match choice {
+        Choice::Openh264 => None,
+        Choice::Auto => v4l2_m2m::find().candidates.into_iter().next(),
+        Choice::V4l2(path) => {
+            Device::open(path).ok().and_then(|device| v4l2_m2m::examine(&device).ok())
+        }
+    };
+    candidate.map(|candidate| candidate.formats).unwrap_or_default()
 }
 
 /// The first hardware encoder that can do it.

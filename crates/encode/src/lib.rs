@@ -13,7 +13,7 @@ use std::time::Duration;
 use media::{AccessUnit, Colours, Frame, FrameRate, I420Layout, MediaTime};
 use v4l2::{Waker, loan::Loan};
 
-pub use self::choice::{Choice, UnknownChoice, open};
+pub use self::choice::{Choice, UnknownChoice, open, takes};
 
 mod choice;
 mod level;

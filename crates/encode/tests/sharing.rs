@@ -138,7 +138,8 @@ fn layout(size: Size) -> I420Layout {
 
 /// A camera whose picture stands still: without what it counts.
 fn camera(size: Size, format: PictureFormat) -> Camera {
-    let wanted = Wanted { format: Some(format), size: Some(size), rate: FrameRate::new(10, 1) };
+    let rate = FrameRate::new(10, 1);
+    let wanted = Wanted { format: Some(format), size: Some(size), rate, ..Wanted::default() };
     let controls = vec![("osd_text_mode".to_owned(), "2".to_owned())];
     let config = capture::v4l2::Config { wanted, controls, waker: None };
     Camera::open(&device("V4L2_CAMERA"), config, Arc::new(NoClock)).unwrap()

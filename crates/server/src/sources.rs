@@ -97,8 +97,9 @@ fn run(stream: &config::Stream, clock: Arc<dyn Clock>) -> pipeline::Config {
             let waker = Waker::new().ok();
             wake = waker.clone().map(|waker| Box::new(move || waker.wake()) as pipeline::Wake);
             let encoding = camera.clone();
+            let encoder = stream.encoder.clone();
             (
-                Box::new(move || open_camera(camera, waker, clock)),
+                Box::new(move || open_camera(camera, &encoder, waker, clock)),
                 Some(Box::new(move |layout, rate| encoding.encoder(layout, rate))),
             )
         }
@@ -151,10 +152,12 @@ fn open_card(
 
 fn open_camera(
     camera: config::Camera,
+    encoder: &encode::Choice,
     waker: Option<Waker>,
     clock: Arc<dyn Clock>,
 ) -> Result<Box<dyn Source>, capture::Error> {
     let config::Camera { name, wanted, controls, .. } = camera;
+    let wanted = Wanted { direct: encode::takes(encoder).into_iter().collect(), ..wanted };
     // Another node each time, where it was plugged in again.
     let path = find(&name, &wanted)?;
     Ok(Box::new(v4l2::Camera::open(&path, v4l2::Config { wanted, controls, waker }, clock)?))

@@ -2,7 +2,7 @@
 //!
 //! What was asked for in so many words is kept to; what was not is chosen so that the picture moves
 //! fluently at a usual size with the least work: H.264 from the camera needs no encoder, 4:2:0 no
-//! conversion, 4:2:2 a conversion, JPEG decoding. A format that is less work but slower loses: over USB 2 many a
+//! conversion, 4:2:2 a conversion, JPEG decoding; and what the encoder takes as it is may not even have to be copied. A format that is less work but slower loses: over USB 2 many a
 //! camera gives raw pictures of a usual size only ten times a second.
 //!
 //! A size or rate that was asked for and is not there is made up for by the nearest one, and said to be.
@@ -111,6 +111,35 @@ pub struct Wanted {
     pub size: Option<Size>,
     /// How often.
     pub rate: Option<FrameRate>,
+    /// What the encoder takes as it is; default: nothing.
+    pub direct: Direct,
+}
+
+/// Formats that an encoder takes as they are: pictures in one of them may reach it without being
+/// touched.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Direct {
+    /// One bit for each of [`RAW`].
+    known: u8,
+}
+
+impl Direct {
+    /// Whether this is one of them.
+    pub fn contains(self, format: PixelFormat) -> bool {
+        place(format).is_some_and(|place| self.known >> place & 1 == 1)
+    }
+}
+
+/// Those that no camera here gives are left out.
+impl FromIterator<PixelFormat> for Direct {
+    fn from_iter<I: IntoIterator<Item = PixelFormat>>(formats: I) -> Self {
+        let places = formats.into_iter().filter_map(place);
+        Self { known: places.fold(0, |known, place| known | 1 << place) }
+    }
+}
+
+fn place(format: PixelFormat) -> Option<usize> {
+    RAW.iter().position(|known| *known == format)
 }
 
 /// What to set.
@@ -180,7 +209,7 @@ pub fn choose(
     mut intervals: impl FnMut(PixelFormat, Size) -> Option<Intervals>,
 ) -> Result<Reasoned, NoChoice> {
     let offered = || offers.iter().map(|offer| offer.pixel_format).collect::<Vec<_>>();
-    let known = offers.iter().filter(|offer| work(offer.pixel_format).is_some());
+    let known = offers.iter().filter(|offer| PictureFormat::of(offer.pixel_format).is_some());
     let asked: Vec<&Offer> = match wanted.format {
         Some(format) => {
             known.filter(|offer| format.pixel_formats().contains(&offer.pixel_format)).collect()
@@ -239,7 +268,7 @@ impl Candidate {
             size_missed: wanted.size.map_or(0, far),
             too_slow: too_slow as u64,
             unusual: if wanted.size.is_some() { 0 } else { far(USUAL_SIZE) },
-            work: work(choice.pixel_format).unwrap_or(u32::MAX),
+            work: work(choice.pixel_format, wanted.direct).unwrap_or(u32::MAX),
         }
     }
 
@@ -259,10 +288,11 @@ impl Candidate {
 }
 
 /// How much is to be done until it is H.264; `None` when nothing here can do it.
-fn work(format: PixelFormat) -> Option<u32> {
-    let format = PictureFormat::of(format)?;
-    let place = PictureFormat::ALL.iter().position(|known| *known == format)?;
-    Some(place as u32)
+fn work(format: PixelFormat, direct: Direct) -> Option<u32> {
+    let named = PictureFormat::of(format)?;
+    let place = PictureFormat::ALL.iter().position(|known| *known == named)? as u32;
+    let is_touched = named != PictureFormat::H264 && !direct.contains(format);
+    Some(if is_touched { place + PictureFormat::ALL.len() as u32 } else { place })
 }
 
 /// All sizes that can be looked at: of a range the one nearest to `wanted`.
@@ -365,6 +395,15 @@ fn list(formats: &[impl ToString]) -> String {
     formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// All that an encoder may take, by the kernel's names.
+const RAW: [PixelFormat; 6] = [
+    PixelFormat::NV12,
+    PixelFormat::NV12M,
+    PixelFormat::YUV420,
+    PixelFormat::YUV420M,
+    PixelFormat::YUYV,
+    PixelFormat::UYVY,
+];
 /// What is taken when nobody says: what one core of a small computer can still encode, and nearly
 /// every camera has.
 const USUAL_SIZE: Size = Size { width: 1280, height: 720 };
@@ -429,6 +468,35 @@ mod tests {
     }
 
     #[test]
+    fn what_the_encoder_takes_is_preferred_unless_it_is_slower() {
+        let with = |direct: &[PixelFormat]| Wanted {
+            size: Some(VGA),
+            direct: direct.iter().copied().collect(),
+            ..Wanted::default()
+        };
+        let yuyv = PixelFormat::YUYV;
+        let several = PixelFormat::NV12M;
+        let formats = [yuyv, several, PixelFormat::NV12, PixelFormat::MJPEG];
+        let mut offers = formats.map(|format| offer(format, &[VGA])).to_vec();
+        for (direct, expected) in [
+            (&[][..], "NM12"),
+            (&[yuyv], "YUYV"),
+            (&[PixelFormat::NV12], "NV12"),
+            (&[several, yuyv], "NM12"),
+            (&[PixelFormat::MJPEG], "NM12"),
+            (&[PixelFormat::YUV420], "NM12"),
+        ] {
+            let chosen = chosen(&offers, &with(direct));
+            assert_eq!(chosen, format!("{expected} 640x480 at 30 fps"), "{direct:?}");
+        }
+        offers.push(offer(PixelFormat::H264, &[VGA]));
+        assert_eq!(chosen(&offers, &with(&[yuyv])), "H264 640x480 at 30 fps");
+        // Nothing to be copied, ten times a second.
+        let fast = Wanted { size: Some(HD), ..with(&[yuyv]) };
+        assert_eq!(chosen(&webcam(), &fast), "UYVY 1280x720 at 30 fps");
+    }
+
+    #[test]
     fn h264_from_the_camera_needs_no_work() {
         let [slow, fast] = webcam();
         let offers = [slow, fast, offer(PixelFormat::H264, &[HD, FULL])];
@@ -465,11 +533,16 @@ mod tests {
                 "UYVY 1280x720 at 30 fps (it has not 60 fps)",
             ),
             (
-                Wanted { size, rate, format },
+                Wanted { size, rate, format, ..Wanted::default() },
                 "UYVY 1280x720 at 30 fps (it has not 1600x900 at 60 fps)",
             ),
             (
-                Wanted { rate: FrameRate::new(30_000, 1001), format, size: Some(HD) },
+                Wanted {
+                    rate: FrameRate::new(30_000, 1001),
+                    format,
+                    size: Some(HD),
+                    ..Wanted::default()
+                },
                 "UYVY 1280x720 at 30 fps",
             ),
         ] {

@@ -42,8 +42,10 @@ pub fn list(places: &Places) -> Listing {
         Ok(nodes) => nodes,
         Err(error) => return Listing::failed(&error),
     };
-    let Survey { usable, refused } = survey(places, &Wanted::default());
     let found = v4l2_m2m::find();
+    let first = found.candidates.first();
+    let direct = first.into_iter().flat_map(|first| first.formats.iter().copied()).collect();
+    let Survey { usable, refused } = survey(places, &Wanted { direct, ..Wanted::default() });
     let default = usable.first().map(|first| first.path.clone());
     let mut listing = Listing::default();
     let of_libraries = ::v4l2::library::nodes().into_iter();

@@ -220,7 +220,7 @@ impl Draft {
             Argument::Path(path) => Name::Path(path.clone()),
             Argument::Name(name) => Name::Stable(name.clone()),
         };
-        let wanted = Wanted { format, size, rate };
+        let wanted = Wanted { format, size, rate, ..Wanted::default() };
         Some(Camera { name, wanted, controls, bitrate, gop })
     }
 

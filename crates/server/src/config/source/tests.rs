@@ -107,7 +107,7 @@ fn cameras() {
     );
     let size = Some(::v4l2::Size { width: 640, height: 480 });
     let (format, rate) = (Some(PictureFormat::Nv12), FrameRate::new(2997, 100));
-    assert_eq!(all.wanted, Wanted { format, size, rate });
+    assert_eq!(all.wanted, Wanted { format, size, rate, ..Wanted::default() });
     assert_eq!((all.bitrate, all.gop), (Some(1_000_000), Gop::Time(Duration::from_secs(2))));
     let controls = [("brightness", "10"), ("White Balance", "a=b"), ("contrast", "")];
     assert_eq!(all.controls, controls.map(|(name, value)| (name.to_owned(), value.to_owned())));
