@@ -76,6 +76,11 @@ pub trait Source: Send {
         None
     }
 
+    /// Pictures of its device that were not given so far: lost, damaged, or too many.
+    fn missed(&self) -> u64 {
+        0
+    }
+
     /// What can make it give pictures in memory that it shares with an encoder, where it is a
     /// camera that gives raw pictures.
     fn lender(&mut self) -> Option<&mut dyn Lend> {

@@ -66,7 +66,9 @@ impl fmt::Display for Banner<'_> {
     }
 }
 
-struct Described<'a>(&'a config::Source);
+/// What a stream is made of, in words.
+#[derive(Debug)]
+pub struct Described<'a>(pub &'a config::Source);
 
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

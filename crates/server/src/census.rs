@@ -24,6 +24,20 @@ struct Counts {
     strangers: usize,
     by_host: HashMap<Host, HostCounts>,
     refused: u64,
+    guesses: u64,
+}
+
+/// What has been counted.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Connections that are there.
+    pub open: usize,
+    /// Of these, those that have not logged in and must.
+    pub strangers: usize,
+    /// Connections that were not taken in, so far.
+    pub refused: u64,
+    /// Wrong guesses, so far.
+    pub guesses: u64,
 }
 
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -131,9 +145,17 @@ impl Census {
         }
         entry.count = entry.count.saturating_add(1);
         entry.last = now;
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).guesses += 1;
         let doublings = entry.count.saturating_sub(3).min(16);
         let delay = if entry.count > 2 { FIRST_DELAY * (1 << doublings) } else { Duration::ZERO };
         (entry.count, delay.min(LONGEST_DELAY))
+    }
+
+    /// What has been counted.
+    pub fn tally(&self) -> Tally {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Counts { all, strangers, refused, guesses, .. } = *counts;
+        Tally { open: all, strangers, refused, guesses }
     }
 
     /// Gives places back; a host that has none left is forgotten.

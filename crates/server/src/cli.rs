@@ -20,6 +20,7 @@ pub mod devices;
 pub mod doctor;
 mod help;
 mod serve;
+pub mod status;
 
 /// The whole command line; [`Parser::parse`] reads it and answers `--help` and `--version`.
 #[derive(Clone, Debug)]
@@ -98,6 +99,8 @@ pub enum Command {
     Control(ControlArgs),
     /// Play an RTSP URL as a player would, and report what came: times, frames, loss, clock
     Probe(ProbeArgs),
+    /// Show how a running server does: streams, viewers, where a picture's time goes
+    Status(StatusArgs),
     /// Give a user a new password
     Passwd(PasswdArgs),
 }
@@ -224,6 +227,23 @@ pub struct ProbeArgs {
     /// Print one JSON object in place of lines for people
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `status` is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StatusArgs {
+    /// Which, where several run: the port it listens on, or its process
+    #[arg(value_name = "SERVER")]
+    pub server: Option<u32>,
+    /// Print the JSON document in place of tables (docs/status.md)
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again each second, until the server is gone or Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// What the server was given as its --state-dir, where there is no runtime directory
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// What `passwd` is asked.

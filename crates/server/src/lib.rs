@@ -31,4 +31,5 @@ pub mod serve;
 pub mod sessions;
 pub mod shared;
 pub mod sources;
+pub mod status;
 pub mod supervision;

@@ -31,7 +31,7 @@ pub struct Limits {
     /// Sessions made on one connection. Default 16: a player has one, a proxy few. Over it SETUP
     /// is answered 453. Raising it lets one client take more of the sessions in all.
     pub sessions_per_connection: usize,
-    /// Sessions in all. Default 1024. Over it SETUP is answered 453. Raising it costs some 2 KiB
+    /// Sessions in all. Default 1024. Over it SETUP is answered 453. Raising it costs some 4 KiB
     /// each, and the bandwidth.
     pub sessions: usize,
     /// Time without a byte after which a connection that has no session is closed. Default 30 s.
@@ -56,6 +56,12 @@ pub struct Limits {
     /// Time in which the first picture must come before PLAY is answered without RTP-Info numbers.
     /// Default 1 s: players wait a few.
     pub play_time: Duration,
+    /// Programs that may ask for the status at a time. Default 16. Over it a connection to the
+    /// status socket is closed. Raising it lets more of this user's programs cost time.
+    pub status_clients: usize,
+    /// Time in which a program must ask for the status again, and take the answer. Default 10 s.
+    /// Raising it lets one that hangs keep its place for longer.
+    pub status_time: Duration,
 }
 
 impl Default for Limits {
@@ -77,6 +83,8 @@ impl Default for Limits {
             failed_logins: 8,
             describe_time: Duration::from_secs(5),
             play_time: Duration::from_secs(1),
+            status_clients: 16,
+            status_time: Duration::from_secs(10),
         }
     }
 }

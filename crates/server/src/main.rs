@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, BufRead, IsTerminal, Read},
+    net::SocketAddr,
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -12,23 +13,28 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use lenscast::{
-    banner::{self, Banner},
+    banner::{self, Banner, Described},
     cli::{
-        CheckArgs, Cli, Command, DoctorArgs, Environment, PasswdArgs, ProbeArgs, ServeArgs, check,
-        control, devices, doctor, load_libraries,
+        CheckArgs, Cli, Command, DoctorArgs, Environment, PasswdArgs, ProbeArgs, ServeArgs,
+        StatusArgs, check, control, devices, doctor, load_libraries, status,
     },
     clock::SystemClock,
-    config::Config,
+    config::{self, Config},
     credentials::{self, Access, Store},
     entropy::Entropy,
     pipeline::End,
     probe, resources,
     serve::{Server, Stopped},
+    shared::Shared,
     sources::{self, check_files},
+    status::{About, place, socket::Socket},
 };
-use media::Clock;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, warn};
+use media::{Clock, MediaTime};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tracing::{debug, error, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         Some(Command::Doctor(arguments)) => return run_doctor(arguments, &environment),
         Some(Command::Control(arguments)) => control::run(arguments, &mut io::stdout()),
         Some(Command::Probe(arguments)) => return run_probe(arguments),
+        Some(Command::Status(arguments)) => return run_status(arguments),
         Some(Command::Passwd(arguments)) => passwd(arguments),
     };
     match result {
@@ -108,14 +115,20 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> anyhow::Result<()>
         };
         #[cfg(debug_assertions)]
         lenscast::pipeline::faults::listen();
+        let started = clock.now();
         let server = Server::start(&config, settled.access, clock, entropy)?;
+        let about = about(&config, server.addresses()?, started);
+        let mut status = offer_status(&config, server.shared(), about);
         server.settled(PATIENCE).await;
         let (listening, own) = (server.addresses()?, banner::own_addresses());
         print!(
             "{}",
             Banner { config: &config, listening: &listening, own: &own, notice: &settled.notice }
         );
-        anyhow::Ok(server.run(stop).await)
+        let stopped = server.run(stop).await;
+        // Its file goes with it.
+        status.shutdown().await;
+        anyhow::Ok(stopped)
     })?;
     // A thread that blocks in a read (a silent pipe) is not waited for.
     runtime.shutdown_background();
@@ -137,6 +150,42 @@ fn log_panics() {
             panic.payload_as_str().unwrap_or("a thread panicked")
         );
     }));
+}
+
+fn about(config: &Config, listening: Vec<SocketAddr>, started: MediaTime) -> About {
+    let source = |stream: &config::Stream| {
+        (stream.name.as_str().to_owned(), Described(&stream.source).to_string())
+    };
+    About { listening, started, sources: config.streams.iter().map(source).collect() }
+}
+
+/// Answers `lenscast status` as long as what is returned lives. Without it is served all the same.
+fn offer_status(config: &Config, shared: &Arc<Shared>, about: About) -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    let is_root = nix::unistd::geteuid().is_root();
+    let places = place::for_server(config.state_dir.as_deref(), |name| env::var_os(name), is_root);
+    match Socket::bind(&places) {
+        Ok(socket) => {
+            debug!(path = %socket.path().display(), "status");
+            task.spawn(socket.serve(Arc::clone(shared), Arc::new(about)));
+        }
+        Err(error) => warn!(%error, "`lenscast status` will not see this server"),
+    }
+    task
+}
+
+fn run_status(arguments: &StatusArgs) -> ExitCode {
+    let is_root = nix::unistd::geteuid().is_root();
+    let state = arguments.state_dir.as_deref();
+    let places = place::for_clients(state, |name| env::var_os(name), is_root);
+    let is_screen = io::stdout().is_terminal();
+    match status::run(arguments, &places, &SystemClock, is_screen, &mut io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lenscast: {error}");
+            error.exit_code().into()
+        }
+    }
 }
 
 /// A stream kept for users nobody knows lets nobody in.

@@ -224,12 +224,15 @@ impl Worker {
 
     /// Publishes what the source gives as it is.
     fn forward(&self, source: &mut dyn Source, publisher: &mut Publisher) -> End {
+        publisher.mount().vitals().set_encoder(None);
+        let mut missed = Missed::before(source);
         while !self.is_stopped() {
             #[cfg(debug_assertions)]
             faults::SOURCE.strike();
             match source.next() {
                 Ok(Some(Captured::Encoded(unit))) => {
                     let arrived = source.arrived().unwrap_or_else(|| self.clock.now());
+                    publisher.mount().vitals().note_gaps(missed.new_of(source));
                     publisher.publish_encoded(&unit, &Stamps::of_encoded(arrived));
                 }
                 // A raw picture cannot come from a source that described itself as H.264.
@@ -334,6 +337,7 @@ impl Worker {
 
     /// Brings pictures to the slot until one of its ends is over.
     fn read(&self, source: &mut dyn Source, slot: &Slot) -> End {
+        let mut missed = Missed::before(source);
         while !self.is_stopped() {
             #[cfg(debug_assertions)]
             faults::SOURCE.strike();
@@ -350,12 +354,28 @@ impl Worker {
             };
             let ready = self.clock.now();
             let arrived = source.arrived().unwrap_or(ready);
+            slot.note_lost(missed.new_of(source));
             if slot.put(Waiting { picture, arrived, ready }).is_err() {
                 // The encoder is gone; its thread says why.
                 break;
             }
         }
         End::Stopped
+    }
+}
+
+/// How many pictures a source has missed by its own count.
+struct Missed(u64);
+
+impl Missed {
+    fn before(source: &dyn Source) -> Self {
+        Self(source.missed())
+    }
+
+    /// Those since the last call.
+    fn new_of(&mut self, source: &dyn Source) -> u64 {
+        let before = std::mem::replace(&mut self.0, source.missed());
+        self.0.saturating_sub(before)
     }
 }
 

@@ -184,6 +184,11 @@ impl Table {
         self.sessions.is_empty()
     }
 
+    /// All sessions, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
     /// A session, if it is there and `user` made it: a stranger is told the same as for one that
     /// does not exist.
     pub fn session(&mut self, id: SessionId, user: Option<&UserName>) -> Option<&mut Session> {
@@ -365,6 +370,11 @@ impl Session {
     /// clients never send a thing.
     fn may_expire(&self) -> bool {
         !(matches!(self.link, Link::Tcp { .. }) && self.machine.state() == State::Playing)
+    }
+
+    /// Whether its client gets pictures, or waits for the first.
+    pub fn is_playing(&self) -> bool {
+        self.machine.state() == State::Playing
     }
 
     /// Stops the viewer, if packets go out by UDP.

@@ -59,6 +59,11 @@ impl Shared {
         Self { streams, sessions, census, gate, ports, clock, entropy, limits, next_connection }
     }
 
+    /// Connections so far.
+    pub fn connections(&self) -> u64 {
+        self.next_connection.load(Ordering::Relaxed)
+    }
+
     /// A number no other connection has.
     pub fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))

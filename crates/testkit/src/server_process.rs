@@ -21,7 +21,7 @@ use std::{
 pub struct ServerProcess {
     child: Child,
     said: Arc<Said>,
-    _state: StateDirectory,
+    state: StateDirectory,
 }
 
 impl ServerProcess {
@@ -55,6 +55,8 @@ impl ServerProcess {
             .env_remove("LENSCAST_USER")
             .env_remove("LENSCAST_PASSWORD")
             .env_remove("LENSCAST_LOG")
+            // Where `lenscast status` finds it, and the tests of others do not look.
+            .env("RUNTIME_DIRECTORY", &state.0)
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -69,7 +71,7 @@ impl ServerProcess {
             let said = Arc::clone(&said);
             thread::spawn(move || said.listen(stderr, |spoken, line| spoken.stderr.push(line)));
         }
-        let server = Self { child, said, _state: state };
+        let server = Self { child, said, state };
         server.said.wait(START, "print a URL", |spoken| url_lines(spoken).next().map(|_| ()));
         server
     }
@@ -103,6 +105,12 @@ impl ServerProcess {
                 .find(|url| url.split('/').skip(3).eq(stream.split('/')))
                 .map(str::to_owned)
         })
+    }
+
+    /// The runtime directory it was given, to be named in `RUNTIME_DIRECTORY` of who asks for its
+    /// status.
+    pub fn runtime_directory(&self) -> &Path {
+        &self.state.0
     }
 
     /// Its process id.

@@ -117,7 +117,13 @@ impl Camera {
         // Whoever else has it is known now and not at the first picture.
         let allocated = Queue::allocate(&device, kind, BUFFERS);
         let queue = Some(allocated.map_err(|error| in_use(&device, error))?);
-        debug!(device = %device.path().display(), "camera open");
+        info!(
+            device = %device.path().display(),
+            card = device.capability().card,
+            %format,
+            rate = rate.map(FrameRate::as_f64),
+            "camera on"
+        );
         let Config { waker, .. } = config;
         Ok(Self {
             device,
@@ -166,19 +172,7 @@ impl Camera {
         }
         let queue = self.queue()?;
         queue.start()?;
-        let buffers = queue.len();
-        let rate = match &self.description {
-            Description::Raw { rate, .. } => Some(*rate),
-            Description::H264 { rate, .. } => *rate,
-        };
-        info!(
-            device = %self.device.path().display(),
-            card = self.device.capability().card,
-            format = %self.format,
-            rate = rate.map(FrameRate::as_f64),
-            buffers,
-            "camera on"
-        );
+        debug!(buffers = queue.len(), "the camera streams");
         self.is_on = true;
         self.patience.begin();
         Ok(())
@@ -360,6 +354,11 @@ impl Source for Camera {
         self.arrived
     }
 
+    fn missed(&self) -> u64 {
+        let Count { lost, damaged, skipped, .. } = self.count;
+        lost + damaged + skipped
+    }
+
     fn lender(&mut self) -> Option<&mut dyn Lend> {
         match self.description {
             Description::Raw { .. } => Some(self),
@@ -402,9 +401,6 @@ impl Lend for Camera {
 impl Drop for Camera {
     fn drop(&mut self) {
         let Count { given, lost, damaged, skipped, .. } = self.count;
-        if !self.is_on && given == 0 {
-            return debug!(device = %self.device.path().display(), "camera closed");
-        }
         info!(
             device = %self.device.path().display(),
             pictures = given,

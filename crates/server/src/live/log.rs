@@ -142,6 +142,28 @@ impl<T: Item> Log<T> {
         self.newest_keyframe = None;
     }
 
+    /// What has been appended in the last `span`.
+    pub fn recent(&self, now: MediaTime, span: Duration) -> Recent {
+        let newest_first = self.entries.iter().rev();
+        let mut young = newest_first.take_while(|entry| entry.published() + span >= now);
+        let Some(last) = young.next() else { return Recent::default() };
+        let (mut count, mut bytes, mut first, mut size) = (0, 0, last, last.size());
+        for entry in young {
+            // Sizes are those of what came after the first.
+            bytes += size;
+            count += 1;
+            (first, size) = (entry, entry.size());
+        }
+        let seconds = last.published().saturating_since(first.published()).as_secs_f64();
+        if seconds == 0.0 {
+            return Recent::default();
+        }
+        Recent {
+            entries_per_second: f64::from(count) / seconds,
+            bits_per_second: bytes as f64 * 8.0 / seconds,
+        }
+    }
+
     fn front_is_over(&self, now: MediaTime) -> bool {
         let Some(front) = self.entries.front() else { return false };
         let age = now.saturating_since(front.published());
@@ -189,6 +211,15 @@ pub struct Delivery<T> {
     pub entry: Arc<T>,
     /// How many entries the cursor missed before it, because it was too slow.
     pub skipped: u64,
+}
+
+/// How fast entries come.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+pub struct Recent {
+    /// From the first to the last of them.
+    pub entries_per_second: f64,
+    /// The same of their sizes.
+    pub bits_per_second: f64,
 }
 
 /// What lies between a keyframe and the end of the log.

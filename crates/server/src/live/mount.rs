@@ -20,8 +20,9 @@ use tracing::{debug, info};
 
 use super::{
     keyframes::{KeyframeRequests, REUSE_WINDOW},
-    log::{self, Delivery, Item, Limits, Log},
+    log::{self, Delivery, Item, Limits, Log, Recent},
     stages::{Past, Stages, Stamps, Step, Turn, Typical},
+    vitals::Vitals,
 };
 
 /// One published picture.
@@ -168,6 +169,7 @@ pub struct Mount {
     identity: Identity,
     rtp_clock: RtpClock,
     stages: Stages,
+    vitals: Vitals,
     shared: Mutex<Shared>,
     /// The number of the next picture: what viewers wait on.
     end: watch::Sender<u64>,
@@ -241,6 +243,7 @@ impl Mount {
             rtp_clock: RtpClock::new(now, identity.first_timestamp),
             identity,
             stages: Stages::default(),
+            vitals: Vitals::default(),
             shared: Mutex::new(shared),
             end: watch::Sender::new(0),
             stage: watch::Sender::new(Stage::Dark),
@@ -273,6 +276,16 @@ impl Mount {
     /// Where its pictures' time goes.
     pub fn stages(&self) -> &Stages {
         &self.stages
+    }
+
+    /// What is counted of it.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    /// How fast pictures have come of late.
+    pub fn recent(&self, now: MediaTime) -> Recent {
+        self.lock().log.recent(now, OF_LATE)
     }
 
     /// Changes each time a picture is published.
@@ -445,6 +458,9 @@ impl Publisher {
         }
         let published = self.clock.now();
         let past = self.mount.stages.published(unit.time(), stamps, published);
+        if batch.is_keyframe() {
+            self.mount.vitals.note_keyframe();
+        }
         let end = {
             let mut shared = self.mount.lock();
             if batch.is_keyframe() {
@@ -507,6 +523,8 @@ impl Drop for Publisher {
 /// Dynamic RTP payload type (RFC 3551 section 6): with one video track any of 96 to 127 will do,
 /// and 96 is what clients see most.
 pub const PAYLOAD_TYPE: u8 = 96;
+/// Long enough for a steady figure, and short enough to follow what happens.
+const OF_LATE: Duration = Duration::from_secs(2);
 /// Between pictures of a source that does not know its rate.
 const ASSUMED_INTERVAL: Duration = Duration::from_millis(40);
 

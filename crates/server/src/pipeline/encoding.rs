@@ -4,7 +4,7 @@
 //! hardware never idles for want of one; while it has none, newer pictures take the place of those
 //! that wait, so that no queue builds up.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use encode::{Encoder, Picture, Received};
 use media::{AccessUnit, Clock, MediaTime};
@@ -20,6 +20,8 @@ pub(super) fn run(
     clock: &dyn Clock,
 ) -> Result<(), encode::Error> {
     let (mut forced, mut given) = (Forced::default(), Given::default());
+    let mount = Arc::clone(publisher.mount());
+    mount.vitals().set_encoder(Some(encoder.name()));
     loop {
         #[cfg(debug_assertions)]
         super::faults::ENCODER.strike();
@@ -31,8 +33,9 @@ pub(super) fn run(
             match waiting {
                 Ok(Some(waiting)) => {
                     let now = clock.now();
+                    mount.vitals().note_gaps(slot.take_skipped());
                     let is_pending = forced.is_pending(encoder.in_flight());
-                    let is_forced = !is_pending && publisher.mount().take_keyframe_request(now);
+                    let is_forced = !is_pending && mount.take_keyframe_request(now);
                     if is_forced {
                         encoder.force_keyframe();
                     }

@@ -4,7 +4,10 @@
 
 use std::{
     io,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use encode::Picture;
@@ -20,6 +23,8 @@ pub(super) struct Slot {
     /// slot alone, the other to who waits for an encoder as well.
     changed: Condvar,
     waker: Waker,
+    /// Pictures that were replaced or lost, and nobody has heard of.
+    skipped: AtomicU64,
 }
 
 /// A picture that is to be encoded.
@@ -49,7 +54,8 @@ impl Slot {
     ///
     /// When the process has no file descriptors left.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { state: Mutex::default(), changed: Condvar::new(), waker: Waker::new()? })
+        let (state, changed, waker) = (Mutex::default(), Condvar::new(), Waker::new()?);
+        Ok(Self { state, changed, waker, skipped: AtomicU64::new(0) })
     }
 
     /// Puts a picture in, in the place of one that nobody has taken.
@@ -63,6 +69,7 @@ impl Slot {
         };
         self.tell();
         if let Some(replaced) = replaced {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
             debug!(picture = ?replaced.picture, "encoder too slow: a picture was skipped");
         }
         Ok(())
@@ -85,6 +92,16 @@ impl Slot {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Pictures were lost before they could be put in.
+    pub(super) fn note_lost(&self, pictures: u64) {
+        self.skipped.fetch_add(pictures, Ordering::Relaxed);
+    }
+
+    /// How many pictures were replaced or lost since the last call.
+    pub(super) fn take_skipped(&self) -> u64 {
+        self.skipped.swap(0, Ordering::Relaxed)
     }
 
     /// Used when [`Slot::take`] has something to say.
@@ -155,6 +172,7 @@ pub(super) mod tests {
         assert!(slot.put(pool.take(MediaTime::ZERO).unwrap().into()).is_err());
         assert_eq!(time(&slot.wait().unwrap()), MediaTime::from_nanos(2));
         assert!(slot.wait().is_err() && slot.take().is_err());
+        assert_eq!((slot.take_skipped(), slot.take_skipped()), (1, 0));
     }
 
     /// Whoever waits for an encoder hears of a picture once, and of no picture that it has taken.

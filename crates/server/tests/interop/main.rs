@@ -16,6 +16,7 @@ mod pipes;
 mod player;
 mod readme;
 mod running;
+mod status;
 
 use std::{env, ffi::OsString};
 

@@ -123,17 +123,33 @@ fn probe() {
     assert!(report.contains(&format!("{WIDTH}x{HEIGHT}")), "{report}");
 }
 
+#[test]
+fn status() {
+    let server = serve();
+    let words = commands().into_iter().find(|words| *words == STATUS).expect("it is there");
+    let mut command = Command::new(binary());
+    command.args(&words[1..]).env("RUNTIME_DIRECTORY", server.runtime_directory());
+    let finished = Running::start("the README's status", command, LIMIT).finish().succeeded();
+    let shown = String::from_utf8_lossy(&finished.stdout);
+    assert!(shown.contains(&format!("cam: test card, {WIDTH}x{HEIGHT}")), "{shown}");
+}
+
 /// What is run above, and VLC, which Debian builds without RTSP: nobody ran that one.
 #[test]
 fn every_command_has_a_test() {
     let mut programs: Vec<String> = commands().iter().map(|words| words[0].clone()).collect();
     programs.sort();
-    assert_eq!(programs, ["ffmpeg", "ffplay", "gst-launch-1.0", "lenscast", "mpv", "vlc"]);
+    let own = ["lenscast", "lenscast"];
+    assert_eq!(
+        programs,
+        [&["ffmpeg", "ffplay", "gst-launch-1.0"], &own[..], &["mpv", "vlc"]].concat()
+    );
     for words in commands() {
-        assert!(words.iter().any(|word| word.contains(ADDRESS)), "{words:?}");
+        let has_address = words.iter().any(|word| word.contains(ADDRESS));
+        assert!(has_address || words == STATUS, "{words:?}");
     }
     let languages: Vec<String> = blocks().into_iter().map(|(language, _)| language).collect();
-    assert_eq!(languages, ["sh", "python", "sh", "yaml", "sh"]);
+    assert_eq!(languages, ["sh", "python", "sh", "yaml", "sh", "sh"]);
 }
 
 /// Runs the README's command for `program` until three different pictures were on its screen.
@@ -269,6 +285,8 @@ impl Drop for Screen {
     }
 }
 
+/// The one command that needs no URL.
+const STATUS: [&str; 2] = ["lenscast", "status"];
 /// What the README writes for the URL.
 const ADDRESS: &str = "rtsp://lens:PASSWORD@camera.local:8554/cam";
 const WIDTH: usize = 640;

@@ -176,3 +176,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn how_fast_entries_come_is_told_of_the_last_alone() {
+    let mut stream = Stream::new(Limits::default());
+    let (second, now) =
+        (Duration::from_secs(1), |millis: u64| MediaTime::from_nanos(millis * 1_000_000));
+    assert_eq!(stream.log.recent(now(0), second), Recent::default());
+    stream.push(true, 9_999);
+    assert_eq!(stream.log.recent(now(0), second), Recent::default(), "one has no rate");
+    for _ in 1..=20 {
+        stream.push(false, 1_000);
+    }
+    // 1000 ms to 2000 ms: eleven, ten of which came after the first.
+    let recent = stream.log.recent(now(2_000), second);
+    assert_eq!(recent, Recent { entries_per_second: 10.0, bits_per_second: 80_000.0 });
+    assert_eq!(stream.log.recent(now(2_950), second), Recent::default(), "one again");
+    assert_eq!(stream.log.recent(now(9_000), second), Recent::default());
+}
