@@ -5,15 +5,17 @@
 //! unloaded, for threads of its own may run until the end.
 
 use std::{
+    collections::HashMap,
     ffi::{CStr, CString, c_char, c_int, c_ulong, c_void},
     io,
     mem::ManuallyDrop,
     os::{
-        fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd},
+        fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
     ptr::{self, NonNull},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -23,20 +25,33 @@ use rustix::{
     mm::{MapFlags, ProtFlags},
 };
 
+use self::waiting::Waiting;
 use super::{Answers, Mapping, own, perform, wait};
 use crate::{
     calls::{Calls, Interest, Readiness, Request},
     library::Refusal,
 };
 
+mod waiting;
+
 /// A library that was loaded.
-#[derive(Debug)]
 pub(crate) struct Library {
+    /// How each device that was waited for is, by its descriptor.
+    waiting: Mutex<HashMap<RawFd, Way>>,
     open: Open,
     close: Close,
     ioctl: Ioctl,
     mmap: Map,
     munmap: Unmap,
+}
+
+/// How a device is waited for.
+#[derive(Clone)]
+enum Way {
+    /// By poll(2).
+    Descriptor,
+    /// By the library.
+    Library(Arc<Waiting>),
 }
 
 type Open = unsafe extern "C" fn(*const c_char, c_int, ...) -> c_int;
@@ -71,6 +86,7 @@ impl Library {
         // declared in `libv4l2.h`, which is what the types say.
         unsafe {
             Ok(Self {
+                waiting: Mutex::default(),
                 open: function(&library, c"v4l2_open", missing)?,
                 close: function(&library, c"v4l2_close", missing)?,
                 ioctl: function(&library, c"v4l2_ioctl", missing)?,
@@ -141,6 +157,8 @@ impl Calls for Library {
     }
 
     fn close(&self, device: OwnedFd) {
+        // Nothing is asked of it any more from here on.
+        drop(self.lock().remove(&device.as_raw_fd()));
         // SAFETY: it came from `open`, and nobody has it any more.
         let closed = unsafe { (self.close)(device.into_raw_fd()) };
         if closed != 0 {
@@ -173,7 +191,39 @@ impl Calls for Library {
         wake: Option<BorrowedFd<'_>>,
         timeout: Duration,
     ) -> io::Result<Readiness> {
-        wait(device, interest, wake, timeout)
+        match self.way(device)? {
+            Way::Descriptor => wait(device, interest, wake, timeout),
+            Way::Library(waiting) => waiting.wait(interest, wake, timeout),
+        }
+    }
+}
+
+impl Library {
+    fn way(&self, device: BorrowedFd<'_>) -> io::Result<Way> {
+        let device = device.as_raw_fd();
+        let mut ways = self.lock();
+        if let Some(way) = ways.get(&device) {
+            return Ok(way.clone());
+        }
+        let way = match Waiting::of(self.ioctl, device)? {
+            Some(waiting) => Way::Library(Arc::new(waiting)),
+            None => Way::Descriptor,
+        };
+        ways.insert(device, way.clone());
+        Ok(way)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RawFd, Way>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the library has told of a device, and nobody has asked since.
+    #[cfg(test)]
+    fn has_answer(&self, device: BorrowedFd<'_>) -> bool {
+        match self.lock().get(&device.as_raw_fd()) {
+            Some(Way::Library(waiting)) => waiting.has_answer(),
+            _ => false,
+        }
     }
 }
 
@@ -181,3 +231,6 @@ impl Calls for Library {
 fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
+
+#[cfg(test)]
+mod tests;
