@@ -17,6 +17,7 @@ use zerocopy::FromZeros;
 
 use crate::{
     calls::{Calls, Interest, Node, Readiness, Request},
+    control::ControlId,
     error::Error,
     format::{Format, FormatDescription, Interval, Intervals, PixelFormat, Size, Sizes},
     library,
@@ -46,6 +47,8 @@ pub enum Event {
     EndOfStream,
     /// What the device gives has another size or format now.
     SourceChange,
+    /// Somebody else has set a control, or the device itself has.
+    ControlChanged(ControlId),
     /// Another one.
     Other(u32),
 }
@@ -298,6 +301,18 @@ impl Device {
         self.is_there(asked, || format!("VIDIOC_SUBSCRIBE_EVENT {kind}"))
     }
 
+    /// Asks to be told when somebody else sets a control. Whether there is such a control.
+    ///
+    /// # Errors
+    ///
+    /// When the driver fails.
+    pub fn watch(&self, control: ControlId) -> Result<bool, Error> {
+        let mut raw = v4l2_event_subscription::new_zeroed();
+        (raw.r#type, raw.id) = (uapi::V4L2_EVENT_CTRL, control.0);
+        let asked = self.node.ioctl(Request::SubscribeEvent(&mut raw));
+        self.is_there(asked, || format!("VIDIOC_SUBSCRIBE_EVENT of control {:#x}", control.0))
+    }
+
     /// The next event that waits, if one does.
     ///
     /// # Errors
@@ -312,6 +327,7 @@ impl Device {
         Ok(Some(match raw.r#type {
             uapi::V4L2_EVENT_EOS => Event::EndOfStream,
             uapi::V4L2_EVENT_SOURCE_CHANGE => Event::SourceChange,
+            uapi::V4L2_EVENT_CTRL => Event::ControlChanged(ControlId(raw.id)),
             other => Event::Other(other),
         }))
     }

@@ -213,8 +213,12 @@ impl Calls for Kernel {
         let State { nodes, files, log, complaints } = &mut *state;
         let at = position(files, device)?;
         let file = &mut files[at];
-        let index = file.node;
+        let (index, id) = (file.node, file.id);
         let node = &mut nodes[index];
+        let set = match &request {
+            Request::SetControl(raw, _) => Some((raw.id, node.shared_value(raw.id))),
+            _ => None,
+        };
         let mut said = Vec::new();
         let answer = match node.fault(name) {
             _ if !node.is_there => Err(Errno::NODEV.into()),
@@ -222,6 +226,11 @@ impl Calls for Kernel {
             None => node.ioctl(file, request, &mut said),
         };
         let path = node.path.clone();
+        let is_changed = |(id, before)| (node.shared_value(id) != before).then_some(id);
+        if let Some(control) = set.and_then(is_changed) {
+            let others = files.iter_mut().filter(|file| file.node == index && file.id != id);
+            others.for_each(|file| file.tell_of(control));
+        }
         if let (Some((kind, buffer)), Ok(())) = (queued, &answer)
             && is_queued_twice(nodes, files, at, kind, buffer)
         {

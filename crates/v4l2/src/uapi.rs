@@ -73,7 +73,8 @@ pub struct v4l2_event {
     pub r#type: u32,
     #[doc(hidden)]
     pub _padding: u32,
-    /// The union; V4L2_EVENT_SOURCE_CHANGE has its V4L2_EVENT_SRC_CH_* in the first word.
+    /// The union; V4L2_EVENT_SOURCE_CHANGE has its V4L2_EVENT_SRC_CH_* in the first word, and
+    /// V4L2_EVENT_CTRL its V4L2_EVENT_CTRL_CH_*.
     pub u: [u64; 8],
     /// Events still waiting.
     pub pending: u32,

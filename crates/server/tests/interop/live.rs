@@ -1,6 +1,6 @@
 //! Every player shows the live test card: every picture, in order, whole.
 
-use std::time::SystemTime;
+use std::{process::Command, time::SystemTime};
 
 use serde_json::Value;
 use testkit::server_process::ServerProcess;
@@ -9,6 +9,7 @@ use crate::{
     LOGIN, binary,
     pictures::{GRAY, assert_consecutive},
     player::{Pictures, Player, Transport, Viewing},
+    running::output_of,
 };
 
 #[test]
@@ -59,6 +60,27 @@ fn probe_udp() {
 #[test]
 fn probe_tcp() {
     probe_finds_no_fault(Transport::Tcp);
+}
+
+/// The card is drawn by the matrix that players assume of its size, and is announced with it.
+#[test]
+fn colours_are_told_by_the_stream() {
+    for (size, said) in
+        [("640x480", "tv,smpte170m,smpte170m,smpte170m"), ("1280x720", "tv,bt709,bt709,bt709")]
+    {
+        let source = format!("cam=test:?size={size}&fps=15");
+        let server = ServerProcess::start(binary(), &["--source", &source, "--user", LOGIN]);
+        let mut command = Command::new("ffprobe");
+        command.args("-v error -rtsp_transport tcp -timeout 5000000 -of csv=p=0".split(' '));
+        command.args([
+            "-show_entries",
+            "stream=color_range,color_space,color_transfer,color_primaries",
+        ]);
+        command.arg(server.url_with_login("cam", LOGIN));
+        let line = output_of("ffprobe", command);
+        assert_eq!(String::from_utf8_lossy(&line).trim(), said, "{size}");
+        server.stop();
+    }
 }
 
 fn shows_every_picture(player: Player, transport: Transport) {

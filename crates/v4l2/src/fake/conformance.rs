@@ -199,6 +199,20 @@ impl Opened {
         self.ask(Request::SubscribeEvent(&mut raw))
     }
 
+    fn watch(&self, control: u32) -> Result<(), Errno> {
+        let mut raw = v4l2_event_subscription::new_zeroed();
+        (raw.r#type, raw.id) = (uapi::V4L2_EVENT_CTRL, control);
+        self.ask(Request::SubscribeEvent(&mut raw))
+    }
+
+    /// Which control has changed.
+    fn changed(&self) -> Result<(u32, u32), Errno> {
+        let mut raw = v4l2_event::new_zeroed();
+        self.ask(Request::DequeueEvent(&mut raw))?;
+        assert_eq!(raw.u[0] as u32 & 1, uapi::V4L2_EVENT_CTRL_CH_VALUE);
+        Ok((raw.r#type, raw.id))
+    }
+
     fn event(&self) -> Result<u32, Errno> {
         let mut raw = v4l2_event::new_zeroed();
         self.ask(Request::DequeueEvent(&mut raw))?;

@@ -93,6 +93,10 @@ impl Controls {
         }
     }
 
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.find(id).is_some()
+    }
+
     /// VIDIOC_QUERY_EXT_CTRL.
     pub(super) fn query(&self, raw: &mut v4l2_query_ext_ctrl, streams: bool) -> io::Result<()> {
         let next = raw.id & ctl::V4L2_CTRL_FLAG_NEXT_CTRL != 0;

@@ -47,8 +47,10 @@ pub(super) struct File {
     pub(super) node: usize,
     /// Of an encoder: each who has it open has one of their own.
     context: Option<Context>,
-    subscribed: BTreeSet<u32>,
-    events: VecDeque<u32>,
+    /// Kinds of events, and of what.
+    subscribed: BTreeSet<(u32, u32)>,
+    /// The same of those that wait.
+    events: VecDeque<(u32, u32)>,
     event_count: u32,
     /// Those who wait for something.
     pub(super) waiting: Vec<Waker>,
@@ -113,12 +115,20 @@ impl Node {
         match (&mut self.unit, &mut file.context) {
             (Unit::Camera(camera), _) => camera.advance(),
             (Unit::Encoder(shared), Some(context)) => {
-                let listens = file.subscribed.contains(&uapi::V4L2_EVENT_EOS);
+                let listens = file.subscribed.contains(&END);
                 if context.advance(shared, listens) && listens {
-                    file.events.push_back(uapi::V4L2_EVENT_EOS);
+                    file.events.push_back(END);
                 }
             }
             (Unit::Encoder(_), None) => {}
+        }
+    }
+
+    /// The value of a control that all who have the device open share.
+    pub(super) fn shared_value(&self, id: u32) -> Option<i64> {
+        match &self.unit {
+            Unit::Camera(camera) => camera.controls.number(id),
+            Unit::Encoder(_) => None,
         }
     }
 
@@ -191,7 +201,11 @@ impl Node {
             }
             Request::SubscribeEvent(raw) => match raw.r#type {
                 uapi::V4L2_EVENT_EOS if file.context.is_some() => {
-                    file.subscribed.insert(raw.r#type);
+                    file.subscribed.insert(END);
+                    Ok(())
+                }
+                uapi::V4L2_EVENT_CTRL if self.controls(file).0.has(raw.id) => {
+                    file.subscribed.insert((raw.r#type, raw.id));
                     Ok(())
                 }
                 _ => Err(Errno::INVAL.into()),
@@ -333,8 +347,19 @@ impl Node {
 }
 
 impl File {
+    /// Somebody else has given a control another value. What was not heard yet is said once.
+    pub(super) fn tell_of(&mut self, control: u32) {
+        let event = (uapi::V4L2_EVENT_CTRL, control);
+        if self.subscribed.contains(&event) && !self.events.contains(&event) {
+            self.events.push_back(event);
+        }
+    }
+
     fn dequeue_event(&mut self, raw: &mut v4l2_event) -> io::Result<()> {
-        raw.r#type = self.events.pop_front().ok_or(Errno::NOENT)?;
+        (raw.r#type, raw.id) = self.events.pop_front().ok_or(Errno::NOENT)?;
+        if raw.r#type == uapi::V4L2_EVENT_CTRL {
+            raw.u[0] = uapi::V4L2_EVENT_CTRL_CH_VALUE.into();
+        }
         if let (uapi::V4L2_EVENT_EOS, Some(context)) = (raw.r#type, &mut self.context) {
             context.told_end();
         }
@@ -344,6 +369,9 @@ impl File {
         Ok(())
     }
 }
+
+/// There is one of a device.
+const END: (u32, u32) = (uapi::V4L2_EVENT_EOS, 0);
 
 /// VIDIOC_ENUM_FMT.
 pub(super) fn describe(raw: &mut v4l2_fmtdesc, format: PixelFormat) {

@@ -168,5 +168,7 @@ pub const V4L2_ENC_CMD_STOP: u32 = 1;
 pub const V4L2_EVENT_EOS: u32 = 2;
 /// A control was changed.
 pub const V4L2_EVENT_CTRL: u32 = 3;
+/// Of V4L2_EVENT_CTRL: the value is another.
+pub const V4L2_EVENT_CTRL_CH_VALUE: u32 = 1;
 /// What the device gives has changed.
 pub const V4L2_EVENT_SOURCE_CHANGE: u32 = 5;

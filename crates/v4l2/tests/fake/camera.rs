@@ -1,8 +1,9 @@
 //! A camera's pictures, gaps, damage, unplugging.
 
 use v4l2::{
-    Content, Interest, Interval, Next, PixelFormat, Queue, Readiness, Size, Sizes, Trouble, Waker,
-    fake::{Camera, Errno, Kernel, Mode, Picture, camera::Config},
+    Content, ControlId, Event, Interest, Interval, Next, PixelFormat, Queue, Readiness, Size,
+    Sizes, Trouble, Value, Waker,
+    fake::{Camera, Errno, Kernel, Mode, Picture, Setting, camera::Config},
     queue::Clock,
 };
 
@@ -113,4 +114,25 @@ fn a_camera_that_is_unplugged_gives_errors() {
     let (_again, device) = (kernel.add_camera(CAMERA, Config::default()), kernel.open(CAMERA));
     device.unwrap();
     assert_content(&kernel);
+}
+
+#[test]
+fn whoever_watches_a_control_hears_what_others_set() {
+    const BRIGHTNESS: ControlId = ControlId(0x0098_0900);
+    let kernel = Kernel::new();
+    let settings = vec![Setting::integer(BRIGHTNESS.0, "Brightness", (0, 10), 5)];
+    kernel.add_camera(CAMERA, Config { settings, ..Config::default() });
+    let [watching, other] = [(); 2].map(|()| kernel.open(CAMERA).unwrap());
+    assert!(watching.watch(BRIGHTNESS).unwrap());
+    assert!(!watching.watch(ControlId(0x0098_0901)).unwrap(), "there is none");
+    let control = other.control(BRIGHTNESS).unwrap().unwrap();
+    let event = Interest { event: true, ..Interest::default() };
+    let waiting = std::thread::spawn(move || {
+        assert!(watching.wait(event, None, FOREVER).unwrap().event);
+        assert_eq!(watching.event().unwrap(), Some(Event::ControlChanged(BRIGHTNESS)));
+        assert_eq!(watching.event().unwrap(), None);
+    });
+    other.set_value(&control, &Value::Number(7)).unwrap();
+    waiting.join().unwrap();
+    assert_eq!(other.event().unwrap(), None, "who sets it knows it");
 }

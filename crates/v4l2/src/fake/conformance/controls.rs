@@ -99,10 +99,30 @@ fn all(subject: &Subject) {
     if minimum > 0 {
         assert_eq!(set_text(&opened, text, &mut empty), Err(Errno::RANGE));
     }
+    changes_are_told_to_others(subject, integer, minimum as i32);
     let unknown = Control { id: crate::ControlId(0x0098_7654), ..integer.clone() };
     assert_eq!(get(&opened, &unknown), Err(Errno::INVAL));
     assert_eq!(set(&opened, &unknown, 0), Err(Errno::INVAL));
     assert_eq!(device.control(unknown.id).unwrap(), None);
+}
+
+/// But not to who has made them, and of several that were not heard yet only the last.
+fn changes_are_told_to_others(subject: &Subject, control: &Control, least: i32) {
+    let [first, second] = [subject.open(), subject.open()];
+    assert_eq!(first.watch(0x0098_7654), Err(Errno::INVAL));
+    for opened in [&first, &second] {
+        assert_eq!(opened.watch(control.id.0), Ok(()));
+        assert_eq!(opened.event(), Err(Errno::NOENT));
+    }
+    let told = Ok((uapi::V4L2_EVENT_CTRL, control.id.0));
+    assert_eq!(set(&first, control, least + 1), Ok(least + 1));
+    assert_eq!((first.event(), second.changed()), (Err(Errno::NOENT), told));
+    assert_eq!(set(&first, control, least + 1), Ok(least + 1), "no other value");
+    assert_eq!(second.event(), Err(Errno::NOENT));
+    assert_eq!(set(&second, control, least + 2), Ok(least + 2));
+    assert_eq!(set(&second, control, least), Ok(least));
+    assert_eq!((first.changed(), first.event()), (told, Err(Errno::NOENT)));
+    assert_eq!(second.event(), Err(Errno::NOENT));
 }
 
 fn get(opened: &Opened, control: &Control) -> Result<i32, Errno> {
