@@ -95,7 +95,7 @@ def doctor(settings):
 
     verdict, seen, command = of_camera()
     expect((verdict, command), ("ok", None), seen)
-    with Lenscast(settings.lenscast, f"v4l2:{node}"):
+    with Lenscast(settings.lenscast, f"v4l2:{node}?on_demand=false"):
         wait_until(lambda: "served by lenscast (process" in of_camera()[1], of_camera)
         expect(of_camera()[0], "ok")
     other = subprocess.Popen(

@@ -117,13 +117,7 @@ impl Camera {
         // Whoever else has it is known now and not at the first picture.
         let allocated = Queue::allocate(&device, kind, BUFFERS);
         let queue = Some(allocated.map_err(|error| in_use(&device, error))?);
-        info!(
-            device = %device.path().display(),
-            card = device.capability().card,
-            %format,
-            rate = rate.map(FrameRate::as_f64),
-            "camera on"
-        );
+        debug!(device = %device.path().display(), "camera open");
         let Config { waker, .. } = config;
         Ok(Self {
             device,
@@ -172,7 +166,19 @@ impl Camera {
         }
         let queue = self.queue()?;
         queue.start()?;
-        debug!(buffers = queue.len(), "the camera streams");
+        let buffers = queue.len();
+        let rate = match &self.description {
+            Description::Raw { rate, .. } => Some(*rate),
+            Description::H264 { rate, .. } => *rate,
+        };
+        info!(
+            device = %self.device.path().display(),
+            card = self.device.capability().card,
+            format = %self.format,
+            rate = rate.map(FrameRate::as_f64),
+            buffers,
+            "camera on"
+        );
         self.is_on = true;
         self.patience.begin();
         Ok(())
@@ -401,6 +407,9 @@ impl Lend for Camera {
 impl Drop for Camera {
     fn drop(&mut self) {
         let Count { given, lost, damaged, skipped, .. } = self.count;
+        if !self.is_on && given == 0 {
+            return debug!(device = %self.device.path().display(), "camera closed");
+        }
         info!(
             device = %self.device.path().display(),
             pictures = given,
