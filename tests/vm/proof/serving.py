@@ -98,19 +98,19 @@ class Lenscast:
         expect(len(pictures), count, f"pictures of {stream} over {transport}")
         return pictures
 
-    def watch(self, stream, size):
+    def watch(self, stream, size, transport="tcp"):
         """The pictures of a stream, for as long as they are watched."""
-        return Watch(self.url(stream), size)
+        return Watch(self.url(stream), size, transport)
 
 
 class Watch:
     """Pictures of a stream as FFmpeg decodes them, one after the other, without end."""
 
-    def __init__(self, url, size):
-        self.url, self.size = url, size
+    def __init__(self, url, size, transport):
+        self.url, self.size, self.transport = url, size, transport
 
     def __enter__(self):
-        command = ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", self.url]
+        command = ["ffmpeg", "-v", "error", "-rtsp_transport", self.transport, "-i", self.url]
         command += ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE

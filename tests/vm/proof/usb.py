@@ -10,10 +10,12 @@ served is compared with the clips that the camera plays; players are FFmpeg and 
 claim is about how fast anything is: the machine is emulated.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +25,8 @@ sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "us
 from claims import expect, run, wait_until  # noqa: E402
 from rig import CLIPS, EmulatedCamera  # noqa: E402
 
+# Pictures: more than decoders, pipes and sockets hold.
+MANY = 150
 # As udev would name it, which is not there: the program says it by itself.
 NAME = "by-id/usb-Lenscast_Test_Camera_LC000001-video-index0"
 
@@ -110,28 +114,55 @@ def one_of_clip(settings, source, size, clip):
 
 
 def unplugged(settings):
-    """a camera that is pulled out while it is served and plugged in elsewhere is served again, by
-    the name it had, while other streams go on
+    """a camera that is pulled out while it is watched and plugged in elsewhere shows its pictures
+    again, by the name it had, to those who stayed, over UDP and TCP, while other streams go on
     """
+    size = (640, 480)
     source = f"usb=v4l2:{NAME}?format=h264&size=640x480&fps=30"
     card = "card=test:?size=320x240&fps=5"
     with camera(settings) as usb, Lenscast(settings.lenscast, source, card) as server:
         first = usb.node
-        server.probe("usb", "tcp")
-        usb.command("unplug")
-        usb.wait("unplugged")
-        wait_until(
-            lambda: "the camera is lost" in server.log(), lambda: "nobody says that it is lost"
-        )
-        server.probe("card", "tcp")
-        usb.command("plug 3")
-        second = usb.wait("ready")["node"]
-        wait_until(
-            lambda: "the camera is back" in server.log(), lambda: "nobody says that it is back", 90
-        )
-        server.probe("usb", "udp")
+        with (
+            server.watch("usb", size, "tcp") as over_tcp,
+            server.watch("usb", size, "udp") as over_udp,
+        ):
+            viewers = [Counted(over_tcp), Counted(over_udp)]
+            for viewer in viewers:
+                viewer.must_see_more(1)
+            usb.command("unplug")
+            usb.wait("unplugged")
+            wait_until(
+                lambda: "the source is lost" in server.log(), lambda: "nobody says that it is lost"
+            )
+            server.probe("card", "tcp")
+            usb.command("plug 3")
+            second = usb.wait("ready")["node"]
+            wait_until(
+                lambda: "the source is back" in server.log(), lambda: "nobody says that it is back"
+            )
+            for viewer in viewers:
+                viewer.must_see_more(MANY)
+            expect(server.log().count("session over"), 1, "sessions over, that of the probe")
         server.stop()
     return f"it was {first}, then {second}"
+
+
+class Counted:
+    """Pictures that are looked at as they come, so that nobody has to wait for who shows them."""
+
+    def __init__(self, pictures):
+        self.count = 0
+        threading.Thread(target=self.look, args=(pictures,), daemon=True).start()
+
+    def look(self, pictures):
+        # At its end, which whoever counts on more will notice.
+        with contextlib.suppress(AssertionError):
+            for _ in pictures:
+                self.count += 1
+
+    def must_see_more(self, count):
+        wanted = self.count + count
+        wait_until(lambda: self.count >= wanted, lambda: f"{self.count} of {wanted} pictures", 60)
 
 
 def following(places, count):
