@@ -147,6 +147,34 @@ def unplugged(settings):
     return f"it was {first}, then {second}"
 
 
+def card(settings):
+    """while a camera is pulled out its viewers see a card where that is asked for, who comes then is
+    served as well, and the camera takes its place again
+    """
+    source = f"usb=v4l2:{NAME}?format=yuyv&size=320x240&offline=card&encoder=openh264"
+    with camera(settings) as usb, Lenscast(settings.lenscast, source) as server:
+        with server.watch("usb", (320, 240)) as pictures:
+            viewer = Counted(pictures)
+            viewer.must_see_more(1)
+            usb.command("unplug")
+            usb.wait("unplugged")
+            wait_until(
+                lambda: "a card is shown" in server.log(), lambda: "nobody says that it is lost"
+            )
+            viewer.must_see_more(MANY // 10)
+            report = server.probe("usb", "udp")
+            expect((report["width"], report["height"]), (320, 240), report)
+            usb.command("plug 2")
+            usb.wait("ready")
+            wait_until(
+                lambda: "the source is back" in server.log(), lambda: "nobody says that it is back"
+            )
+            viewer.must_see_more(MANY // 10)
+        server.stop()
+        expect(server.log().count("camera on"), 2, "times that the camera was on")
+    return f"{report['frames']} pictures of the card in three seconds"
+
+
 class Counted:
     """Pictures that are looked at as they come, so that nobody has to wait for who shows them."""
 
@@ -200,4 +228,4 @@ def clip_pictures(media, clip, size):
 
 
 if __name__ == "__main__":
-    prove(__doc__, (devices, controls, native_h264, raw, mjpeg, unplugged))
+    prove(__doc__, (devices, controls, native_h264, raw, mjpeg, unplugged, card))
