@@ -57,6 +57,25 @@ fn pictures_come_as_they_were_given() {
 }
 
 #[test]
+fn a_camera_is_taken_while_somebody_else_has_buffers() {
+    let (kernel, _camera) = camera();
+    let (device, other) = (kernel.open(CAMERA).unwrap(), kernel.open(CAMERA).unwrap());
+    let kind = camera_queue(&device);
+    assert!(!device.is_taken(kind).unwrap());
+    let mut queue = Queue::allocate(&other, kind, 2).unwrap();
+    assert!(device.is_taken(kind).unwrap());
+    // Who asks takes nothing away, not even from themselves.
+    assert_eq!(refusal(other.is_taken(kind)), Errno::BUSY);
+    queue_all(&mut queue);
+    queue.start().unwrap();
+    assert!(device.is_taken(kind).unwrap());
+    drop(queue);
+    assert!(!device.is_taken(kind).unwrap());
+    assert!(Queue::allocate(&device, kind, 2).is_ok(), "asking left no queue behind");
+    assert_content(&kernel);
+}
+
+#[test]
 fn a_picture_given_by_another_thread_ends_the_wait() {
     let (kernel, camera) = camera();
     let device = kernel.open(CAMERA).unwrap();
