@@ -5,13 +5,13 @@
 
 use std::{io::Write, path::Path};
 
-use ::v4l2::{Device, FormatDescription, QueueKind};
+use ::v4l2::{Device, FormatDescription, QueueKind, Trouble};
 use capture::v4l2::{
     choice::{PictureFormat, Wanted},
     name::{Node, Places},
     survey::{Survey, survey},
 };
-use encode::v4l2_m2m::{self, Candidate};
+use encode::v4l2_m2m::{self, Found, Reason, Rejected};
 
 use self::listing::{Choice, Control, Format, Listing, Rates, Sizes};
 use crate::cli::DevicesArgs;
@@ -55,7 +55,11 @@ pub fn list(places: &Places) -> Listing {
         let device = Device::open(&node.path);
         let mut entry = match &device {
             Ok(device) => describe(node, device),
-            Err(_) => listing::Device::unknown(node),
+            Err(error) => {
+                let reason = Some(refusal(error));
+                listing.others.push(listing::Device { reason, ..listing::Device::unknown(node) });
+                continue;
+            }
         };
         if let Some(encoder) = found.candidates.iter().find(|found| found.path == entry.node) {
             entry.encodes_from = Some(encoder.formats.iter().map(ToString::to_string).collect());
@@ -70,8 +74,15 @@ pub fn list(places: &Places) -> Listing {
             listing.others.push(entry);
         }
     }
-    listing.encoder = choice(&found.candidates);
+    listing.encoder = choice(&found);
     listing
+}
+
+/// Why nothing is known of a node, beside its path.
+fn refusal(error: &::v4l2::Error) -> String {
+    let said = error.to_string();
+    let rest = said.strip_prefix(&*error.device.to_string_lossy());
+    rest.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&said).to_owned()
 }
 
 fn describe(node: Node, device: &Device) -> listing::Device {
@@ -114,14 +125,23 @@ pub(super) fn controls(device: &Device) -> Vec<Control> {
 }
 
 /// What `encoder=auto` takes.
-fn choice(candidates: &[Candidate]) -> Choice {
+fn choice(Found { candidates, rejected }: &Found) -> Choice {
     let name = |path: &Path| path.display().to_string();
-    match candidates {
-        [] => Choice {
-            encoder: "openh264".to_owned(),
-            why: "no device of this machine makes H.264: pictures are encoded in software"
-                .to_owned(),
-        },
+    match &candidates[..] {
+        [] => {
+            let is_forbidden = |rejected: &Rejected| match &rejected.reason {
+                Reason::Device(error) => error.trouble() == Trouble::Forbidden,
+                _ => false,
+            };
+            let devices = match rejected.iter().any(is_forbidden) {
+                true => "no device that this user may open",
+                false => "no device of this machine",
+            };
+            Choice {
+                encoder: "openh264".to_owned(),
+                why: format!("{devices} makes H.264: pictures are encoded in software"),
+            }
+        }
         [first, others @ ..] => {
             let others = match others {
                 [] => String::new(),
@@ -137,6 +157,54 @@ fn choice(candidates: &[Candidate]) -> Choice {
                      openh264 does, in software"
                 ),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn nodes_that_are_no_devices_are_a_line_each_and_the_list_goes_on() {
+        let root = tempfile::TempDir::new().unwrap();
+        fs::write(root.path().join("video0"), "").unwrap();
+        symlink("/dev/null", root.path().join("video1")).unwrap();
+        symlink("nowhere", root.path().join("video2")).unwrap();
+        let listing = list(&Places::new(root.path().to_owned(), root.path().join("none")));
+        assert_eq!((listing.cameras.len(), &listing.error), (0, &None));
+        let reasons: Vec<_> =
+            listing.others.iter().map(|other| other.reason.clone().unwrap()).collect();
+        assert_eq!(reasons.len(), 3, "{reasons:?}");
+        for reason in &reasons[..2] {
+            assert!(reason.starts_with("VIDIOC_QUERYCAP (is it a video device?): "), "{reason}");
+        }
+        assert!(reasons[2].starts_with("open: "), "{reasons:?}");
+        let text = listing.to_string();
+        assert!(text.contains("\nCannot be asked what they are:\n"), "{text}");
+        assert!(!text.contains("Neither camera nor encoder"), "{text}");
+    }
+
+    #[test]
+    fn who_may_open_nothing_is_told_what_to_do() {
+        let reason = refusal(&forbidden());
+        assert!(reason.starts_with("open: permission denied; members of the group video"));
+        let rejected =
+            Rejected { path: "/dev/video7".into(), device: None, reason: forbidden().into() };
+        let found = Found { candidates: Vec::new(), rejected: vec![rejected] };
+        assert!(choice(&found).why.starts_with("no device that this user may open makes H.264"));
+        let none = choice(&Found::default());
+        assert!(none.why.starts_with("no device of this machine makes H.264"));
+    }
+
+    fn forbidden() -> ::v4l2::Error {
+        ::v4l2::Error {
+            device: "/dev/video7".into(),
+            doing: "open".to_owned(),
+            // EACCES
+            error: io::Error::from_raw_os_error(13),
         }
     }
 }

@@ -27,9 +27,16 @@ impl fmt::Display for Listing {
             controls(f, &device.controls)?;
             writeln!(f)?;
         }
-        if !self.others.is_empty() {
-            writeln!(f, "Neither camera nor encoder:")?;
-            for device in &self.others {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            self.others.iter().partition(|device| device.driver.is_some());
+        for (heading, devices) in
+            [("Neither camera nor encoder:", known), ("Cannot be asked what they are:", unknown)]
+        {
+            if devices.is_empty() {
+                continue;
+            }
+            writeln!(f, "{heading}")?;
+            for device in devices {
                 let reason = device.reason.as_deref().unwrap_or("it says nothing of itself");
                 writeln!(f, "  {}: {}", Heading(device), reason)?;
             }

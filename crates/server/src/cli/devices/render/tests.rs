@@ -105,13 +105,16 @@ fn a_list_for_people() {
             encodes_from: Some(vec!["YU12".to_owned(), "NV12".to_owned()]),
             ..device("/dev/video11")
         }],
-        others: vec![Device {
-            driver: None,
-            card: None,
-            bus: None,
-            reason: Some("permission denied".to_owned()),
-            ..device("/dev/video2")
-        }],
+        others: vec![
+            Device {
+                driver: None,
+                card: None,
+                bus: None,
+                reason: Some("open: permission denied".to_owned()),
+                ..device("/dev/video2")
+            },
+            Device { reason: Some("it gives no pictures".to_owned()), ..device("/dev/video1") },
+        ],
         encoder: Choice { encoder: "/dev/video11".to_owned(), why: "it is the first".to_owned() },
         error: None,
     };
@@ -137,7 +140,10 @@ fn a_list_for_people() {
   encodes       H.264 from YU12, NV12
 
 Neither camera nor encoder:
-  /dev/video2: permission denied
+  /dev/video1  HD Webcam (uvcvideo, usb-1): it gives no pictures
+
+Cannot be asked what they are:
+  /dev/video2: open: permission denied
 
 Pictures are encoded by /dev/video11: it is the first.
 ";
