@@ -19,8 +19,9 @@ import subprocess
 import sys
 import time
 
+from faults import encoder_told
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-PARAMETERS = "/sys/module/h264_test_encoder/parameters/"
 WORK = "/tmp/self-test/"
 COUNT = 12
 CAPTURE, OUTPUT, MMAP = 1, 2, 1
@@ -59,26 +60,6 @@ def node(driver):
         if f"Driver name      : {driver}" in run("v4l2-ctl", "-d", path, "--info")[0]:
             return path
     sys.exit(f"there is no {driver}")
-
-
-class Told:
-    """Parameters of the module, for as long as this lasts."""
-
-    def __init__(self, **parameters):
-        self.parameters = parameters
-
-    def __enter__(self):
-        self.before = {}
-        for name, value in self.parameters.items():
-            with open(PARAMETERS + name) as file:
-                self.before[name] = file.read()
-            with open(PARAMETERS + name, "w") as file:
-                file.write(str(value))
-
-    def __exit__(self, *_):
-        for name, value in self.before.items():
-            with open(PARAMETERS + name, "w") as file:
-                file.write(value)
 
 
 def picture_file(width, height, count):
@@ -265,7 +246,7 @@ def test_parameter_sets():
     for poc_type in (0, 2):
         for restriction in (0, 1):
             told = {"poc_type": poc_type, "restriction": restriction}
-            with Told(**told):
+            with encoder_told(**told):
                 coded = Coded(count=4, options=["-c", "h264_level=9"])
             check(f"{told}: decodes", len(coded.decoded()) == 4 * len(coded.first))
             said, _ = run("ffprobe", "-v", "error", "-strict", "1", "-show_entries",
@@ -273,7 +254,7 @@ def test_parameter_sets():
             held = int(said.strip() or -1)
             check(f"{told}: a strict decoder holds back {'none' if restriction else 'some'}",
                   held == 0 if restriction else held > 0, said)
-    with Told(timing=1):
+    with encoder_told(timing=1):
         Coded(count=2, options=["--set-output-parm", "15"])
         said, _ = run("ffprobe", "-v", "error", "-show_entries", "stream=r_frame_rate", "-of",
                       "csv=p=0", WORK + "out.h264")
@@ -282,40 +263,40 @@ def test_parameter_sets():
 
 def test_misbehaviour():
     period = ["-c", "h264_i_frame_period=5"]
-    with Told(keyframe_flags=1):
+    with encoder_told(keyframe_flags=1):
         check("KEYFRAME never", Coded(options=period).flags("keyframe") == [])
-    with Told(keyframe_flags=2):
+    with encoder_told(keyframe_flags=2):
         check("KEYFRAME always", len(Coded(options=period).flags("keyframe")) == COUNT)
-    with Told(keyframe_flags=3):
+    with encoder_told(keyframe_flags=3):
         coded = Coded(options=period)
         check("KEYFRAME swapped", coded.flags("p-frame") == [0, 5, 10], str(coded.buffers))
-    with Told(withhold_headers=1):
+    with encoder_told(withhold_headers=1):
         coded = Coded(options=["-c", "h264_i_frame_period=5,repeat_sequence_header=1"])
         check("headers not repeated", coded.nal_types().count(7) == 1, str(coded.nal_types()))
-    with Told(stall_after=5):
+    with encoder_told(stall_after=5):
         coded = Coded()
         check("stalls after 5", coded.stalled and len(coded.buffers) == 5, coded.log[-300:])
     check("and works again", len(Coded().buffers) == COUNT)
-    with Told(stall_low_level=1):
+    with encoder_told(stall_low_level=1):
         coded = Coded(options=["-c", "h264_level=0"])
         check("stalls at a level too low", coded.stalled and len(coded.buffers) == 1,
               coded.log[-300:])
         coded = Coded(options=["-c", "h264_level=9"])
         check("not at one that suffices", len(coded.buffers) == COUNT)
-    with Told(drop_every=4):
+    with encoder_told(drop_every=4):
         coded = Coded()
         check("drops every fourth",
               coded.nal_types().count(1) + coded.nal_types().count(5) == COUNT * 3 // 4,
               str(coded.buffers))
-    with Told(error_every=4):
+    with encoder_told(error_every=4):
         coded = Coded()
         check("every fourth is flagged ERROR", coded.flags("error") == [3, 7, 11],
               str(coded.buffers))
-    with Told(qbuf_fail_every=3, qbuf_errno=11):
+    with encoder_told(qbuf_fail_every=3, qbuf_errno=11):
         coded = Coded()
         check("QBUF fails", re.search(r"VIDIOC_QBUF.*\(Resource temporarily", coded.log),
               str([line for line in coded.log.splitlines() if "QBUF" in line]))
-    with Told(encode_us=200000):
+    with encoder_told(encode_us=200000):
         coded = Coded(count=5)
         check("takes its time", coded.seconds > 1.0, str(coded.seconds))
 
@@ -358,7 +339,7 @@ def buffer(device, number, kind, used=0):
 def test_restart():
     # The input is all zero, too: nothing needs more bytes.
     for withheld, wanted in ((0, [7, 7]), (1, [7, 7]), (2, [7, 5])):
-        with Told(withhold_headers=withheld):
+        with encoder_told(withhold_headers=withheld):
             types = first_nal_types(2)
             check(f"restarted with withhold_headers={withheld}", types == wanted, str(types))
 
@@ -417,7 +398,7 @@ def test_briefly():
     test_formats(["YU12", "NV12"])
     coded = Coded(options=["-c", "h264_i_frame_period=5"])
     check("I period: key pictures", coded.flags("keyframe") == [0, 5, 10], str(coded.buffers))
-    with Told(stall_after=5):
+    with encoder_told(stall_after=5):
         coded = Coded()
         check("stalls after 5", coded.stalled and len(coded.buffers) == 5, coded.log[-300:])
 

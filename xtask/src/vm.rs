@@ -108,6 +108,7 @@ fn set_up_and_run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         forwards: arguments.forward.clone(),
         memory_mebibytes: arguments.memory,
         limit: Duration::from_secs(arguments.seconds),
+        heading: None,
     };
     let started = Instant::now();
     let outcome = machine.run(workspace, &arguments.command)?;

@@ -10,11 +10,14 @@ served is compared with what v4l2-ctl gets from the same camera; players are FFm
 probe`. No claim is about how fast anything is: the machine is emulated.
 """
 
+import grp
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from stat import S_IFCHR
 
 from serving import Device, Lenscast, Picture, nodes_of, prove
 
@@ -56,6 +59,61 @@ def devices(settings):
     assert wanted, listed
     expect(found, wanted, "integer controls")
     return f"{len(formats)} formats, {len(found)} integer controls"
+
+
+def stubs(settings):
+    """nodes that are no devices, as boards leave behind, are a line each that says what is wrong,
+    and keep nothing else from being listed
+    """
+    load_encoder(multiplanar=1)
+    stubs = {
+        "/dev/video90": os.mkfifo,
+        "/dev/video91": lambda path: os.symlink("/dev/null", path),
+        "/dev/video92": lambda path: os.symlink("/dev/nowhere", path),
+        "/dev/video93": lambda path: Path(path).touch(),
+        # Where videodev has no such device.
+        "/dev/video94": lambda path: os.mknod(path, S_IFCHR | 0o600, os.makedev(81, 200)),
+    }
+    try:
+        for path, make in stubs.items():
+            make(path)
+        listing = json.loads(run(settings.lenscast, "devices", "--json"))
+        text = run(settings.lenscast, "devices")
+    finally:
+        for path in stubs:
+            Path(path).unlink(missing_ok=True)
+    expect([camera["node"] for camera in listing["cameras"]], nodes_of("vivid"), "cameras")
+    expect([one["node"] for one in listing["encoders"]], nodes_of("h264-test-enc"), "encoders")
+    reasons = {one["node"]: one["reason"] for one in listing["others"]}
+    expect(sorted(reasons), sorted(stubs), "others")
+    lines = [f"{node}: {reason}" for node, reason in reasons.items()]
+    assert all(f"  {line}\n" in text for line in lines), text
+    return "\n".join(lines)
+
+
+def unprivileged(settings):
+    """whoever may not open devices is told of each that it is so, and what to do; members of the
+    group video see what root sees
+    """
+    nodes = nodes_of("vivid") + nodes_of("h264-test-enc")
+    nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup")
+    command = (settings.lenscast, "devices", "--json")
+    for node in nodes:
+        os.chown(node, 0, grp.getgrnam("video").gr_gid)
+        os.chmod(node, 0o660)
+    denied = json.loads(run(*nobody, "--clear-groups", *command))
+    expect((denied["cameras"], denied["encoders"]), ([], []), "cameras, encoders")
+    expect([one["node"] for one in denied["others"]], nodes, "others")
+    for one in denied["others"]:
+        assert "usermod -aG video" in one["reason"], one
+    assert "this user may open" in denied["encoder"]["why"], denied["encoder"]
+    member, root = (json.loads(run(*who, *command)) for who in ((*nobody, "--groups=video"), ()))
+    for listing in (member, root):
+        for device in listing["cameras"] + listing["encoders"]:
+            # Some change by themselves.
+            del device["controls"]
+    expect(member, root, "what a member sees")
+    return denied["others"][0]["reason"]
 
 
 def control(settings):
@@ -233,5 +291,5 @@ def still(node):
 
 
 if __name__ == "__main__":
-    claims = (devices, doctor, control, raw_formats, by_library, single_planar)
-    prove(__doc__, (*claims, without_encoder, control_while_streaming))
+    claims = (devices, stubs, unprivileged, doctor, control, raw_formats, by_library)
+    prove(__doc__, (*claims, single_planar, without_encoder, control_while_streaming))

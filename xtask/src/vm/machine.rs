@@ -6,9 +6,11 @@
 //! which is QEMU's standard output, and so this program's.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -36,6 +38,9 @@ pub(super) struct Machine<'a> {
     pub(super) memory_mebibytes: u32,
     /// How long the command may take.
     pub(super) limit: Duration,
+    /// What the command prints is shown below this, all at once when it has ended: for several
+    /// machines at a time. `None`: while it runs.
+    pub(super) heading: Option<&'static str>,
 }
 
 /// What a command did.
@@ -60,7 +65,9 @@ impl Machine<'_> {
     pub(super) fn run(&self, workspace: &Workspace, command: &[String]) -> anyhow::Result<Outcome> {
         let runs = workspace.target.join("vm/runs");
         forget_old_runs(&runs)?;
-        let run = runs.join(std::process::id().to_string());
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let run = runs.join(format!("{}-{number}", std::process::id()));
         remove_if_there(&run)?;
         fs::create_dir_all(&run)?;
         let mut writable = vec![workspace.target.join("vm/share")];
@@ -79,6 +86,10 @@ impl Machine<'_> {
         let ended = qemu
             .wait_for(&run.join("ready"), BOOT_LIMIT)
             .and_then(|()| qemu.wait(self.limit + STOP_LIMIT));
+        if let Some(heading) = self.heading {
+            let said = fs::read(run.join(OUTPUT)).unwrap_or_default();
+            println!("──── {heading}\n{}", String::from_utf8_lossy(&said));
+        }
         let console = fs::read(run.join("console")).unwrap_or_default();
         let console = String::from_utf8_lossy(&console).into_owned();
         if let Ok(reason) = fs::read_to_string(run.join("failed")) {
@@ -142,6 +153,9 @@ impl Qemu {
         let forwards = machine.forwards.iter().map(|forward| format!(",hostfwd={forward}"));
         command.args(["-netdev", &format!("user,id=net{}", forwards.collect::<String>())]);
         command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+        if machine.heading.is_some() {
+            command.stdout(File::create(run.join(OUTPUT))?);
+        }
         let child = command.stdin(Stdio::null()).spawn().context("cannot start QEMU")?;
         Ok(Self(child))
     }
@@ -224,7 +238,10 @@ fn forget_old_runs(runs: &Path) -> anyhow::Result<()> {
     let Ok(entries) = fs::read_dir(runs) else { return Ok(()) };
     let mut known = Vec::new();
     for entry in entries.filter_map(Result::ok) {
-        known.push((entry.metadata()?.modified()?, entry.path()));
+        // Another machine's start may have removed it.
+        if let Ok(modified) = entry.metadata().and_then(|metadata| metadata.modified()) {
+            known.push((modified, entry.path()));
+        }
     }
     known.sort();
     let old = known.len().saturating_sub(RUNS_KEPT);
@@ -249,6 +266,8 @@ const BOOT_LIMIT: Duration = Duration::from_secs(300);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const RUNS_KEPT: usize = 20;
+/// In the directory of a run, where the command's output is kept for later.
+const OUTPUT: &str = "output";
 /// A panic ends QEMU at once; what guards a processor from its programs costs time and guards
 /// nothing here. The kernel patches its own code while it starts, which QEMU 7.2 does not always
 /// show to a second processor in time (`Oops: int3`): that one is started by init. How fast the

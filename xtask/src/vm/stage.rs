@@ -1,4 +1,5 @@
-//! The stage `vm`: what is proved with real V4L2 drivers, in as few boots as can be.
+//! The stage `vm`: what is proved with real V4L2 drivers, in as few boots as can be, all at once:
+//! much of their time is waiting.
 //!
 //! What runs in there is Python and the workspace's own programs, built before; each line that it
 //! prints is a claim, and whether it holds. It is emulated and ten to thirty times slower than this
@@ -7,10 +8,11 @@
 use std::{
     env, fs,
     path::PathBuf,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 
 use crate::{
@@ -24,7 +26,7 @@ use super::{
     say,
 };
 
-/// Boots once for each part, and runs all of it.
+/// Boots once for each group of parts, and runs all of it.
 ///
 /// # Errors
 ///
@@ -39,11 +41,20 @@ pub(crate) fn run_stage(workspace: &Workspace, full: bool) -> anyhow::Result<Str
     let media = workspace.target.join("usb-camera");
     run(workspace.command("tests/vm/usb-camera/make_media.sh").arg(&media))?;
     let programs = Programs::built(workspace, media)?;
-    let mut failed = Vec::new();
-    for boot in BOOTS {
+    let (kernel, programs) = (&kernel, &programs);
+    let run = |boot: &Boot| {
         let begin = Instant::now();
-        failed.extend(boot.run(workspace, &kernel, &programs, full)?);
+        let failed = boot.run(workspace, kernel, programs, full);
         say(&format!("{:6.1} s  {}", begin.elapsed().as_secs_f64(), boot.name));
+        failed
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let running: Vec<_> = BOOTS.iter().map(|boot| scope.spawn(move || run(boot))).collect();
+        running.into_iter().map(ScopedJoinHandle::join).collect()
+    });
+    let mut failed = Vec::new();
+    for result in results {
+        failed.extend(result.map_err(|_| anyhow!("a thread of this panicked"))??);
     }
     if !failed.is_empty() {
         bail!("failed in the virtual machine: {}", failed.join(", "));
@@ -79,7 +90,7 @@ impl Boot {
     ) -> anyhow::Result<Vec<&'static str>> {
         let parts = self.parts.iter().filter(|part| full || !part.only_in_full);
         let parts: Vec<&Part> = parts.collect();
-        let results = workspace.target.join("vm/share/results");
+        let results = workspace.target.join("vm/share").join(self.name.replace(' ', "-"));
         let machine = Machine {
             kernel,
             load: self.load.iter().map(|line| (*line).to_owned()).collect(),
@@ -88,6 +99,7 @@ impl Boot {
             forwards: Vec::new(),
             memory_mebibytes: MEMORY_MEBIBYTES,
             limit: if full { FULL_LIMIT } else { LIMIT },
+            heading: Some(self.name),
         };
         let mut words = vec!["bash".to_owned(), "-c".to_owned(), RUN_ALL.to_owned()];
         words.push(results.to_string_lossy().into_owned());
@@ -197,6 +209,27 @@ const BOOTS: &[Boot] = &[
             Part {
                 name: "all of the test encoder",
                 command: "python3 tests/vm/self_test.py",
+                only_in_full: true,
+            },
+        ],
+    },
+    Boot {
+        name: "trouble",
+        load: &["vivid n_devs=1 node_types=1 num_inputs=1 input_types=0", "h264_test_encoder"],
+        parts: &[
+            Part {
+                name: "encoders that misbehave",
+                command: "python3 tests/vm/proof/encoders.py TARGET/debug/lenscast",
+                only_in_full: false,
+            },
+            Part {
+                name: "trouble at random",
+                command: "python3 tests/vm/proof/trouble.py TARGET/debug/lenscast --seed 1",
+                only_in_full: false,
+            },
+            Part {
+                name: "trouble for long",
+                command: "python3 tests/vm/proof/trouble.py TARGET/debug/lenscast --seconds 600",
                 only_in_full: true,
             },
         ],

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Cameras and encoders fail at random, viewers stay: shows what it claims, line by line.
+
+    cargo xtask vm --seconds 900 -- python3 tests/vm/proof/trouble.py target/debug/lenscast \\
+        --seconds 600
+
+Runs in the virtual machine, as root. Two viewers, FFmpeg over UDP and over TCP, watch one camera
+all the time. What happens to it, and for how long, is drawn from a seed, which is printed; the same one
+gives the same troubles again, if not the same moments. After each the camera is turned to another
+picture: so it is a new one that viewers show. The program must be a debug build, which panics on
+request.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from house import House
+from serving import prove
+
+sys.path.append(str(Path(__file__).parents[1]))
+import faults  # noqa: E402
+from claims import expect, wait_until  # noqa: E402
+
+
+def goes_on(settings):
+    """whatever fails, viewers over UDP and TCP stay connected, show the camera again soon after it
+    is back, and decode without a complaint from then on; nothing is left behind
+    """
+    seed = settings.seed if settings.seed is not None else time.time_ns() % 1_000_000
+    print(f"      seed {seed}", flush=True)
+    chance = random.Random(seed)
+    took = []
+    with House(settings) as house:
+        house.must_be_content()
+        before, since, ends = Footprint(house.server), house.joined, deadline(settings.seconds)
+        while time.monotonic() < ends:
+            trouble = chance.choice(TROUBLES)
+            begun = time.monotonic()
+            house.must_be_content(since, begun)
+            work = Footprint(house.server).processor
+            trouble(house, chance)
+            over = time.monotonic()
+            since = house.change()
+            used = (Footprint(house.server).processor - work) / (since - begun)
+            took.append(since - over)
+            print(
+                f"      {begun - house.joined:6.1f} s {trouble.__name__:<16} {over - begun:4.1f} s, "
+                f"seen {since - over:4.1f} s after; {used * 100:.0f} % of a processor",
+                flush=True,
+            )
+            assert took[-1] < SOON, f"after that it took {took[-1]:.1f} s"
+            if chance.random() < 0.2:
+                house.server.probe("cam", chance.choice(("udp", "tcp")), seconds=1)
+        # What openh264 has taken over goes back to the encoder at the next start.
+        unplugged(house, chance)
+        house.change()
+        before.must_be_again(house.server)
+        house.must_be_content(since)
+        house.server.stop()
+    took.sort()
+    middle, worst = took[len(took) // 2], took[-1]
+    return f"{len(took)} troubles; seen again after {middle:.1f} s, at worst {worst:.1f} s"
+
+
+class Footprint:
+    """What a program holds."""
+
+    def __init__(self, server):
+        process = Path(f"/proc/{server.process.pid}")
+        self.descriptors = len(list((process / "fd").iterdir()))
+        self.threads = len(list((process / "task").iterdir()))
+        status = (process / "status").read_text()
+        self.mebibytes = int(status.split("VmRSS:")[1].split()[0]) / 1024
+        # The name may have blanks; user and system time are the 12th and 13th after it.
+        ticks = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
+        self.processor = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    def must_be_again(self, server):
+        def counts(footprint):
+            return footprint.descriptors, footprint.threads
+
+        wait_until(
+            lambda: counts(Footprint(server)) == counts(self),
+            lambda: f"descriptors, threads: {counts(Footprint(server))}, at first {counts(self)}",
+        )
+        grown = Footprint(server).mebibytes - self.mebibytes
+        assert grown < GROWTH, f"{grown:.1f} MiB more than at first"
+
+
+def unplugged(house, chance):
+    with house.camera.unplugged():
+        time.sleep(chance.uniform(0.2, 4))
+
+
+def fails_to_start(house, chance):
+    fault = chance.choice((faults.REQBUFS_FAILS, faults.STREAMON_FAILS, faults.QBUF_FAILS))
+    house.camera.tell(fault)
+    with house.camera.unplugged():
+        time.sleep(chance.uniform(0.2, 1))
+
+
+def takes_no_buffer(house, chance):
+    house.camera.tell(faults.QBUF_FAILS)
+
+
+def breaks_down(house, chance):
+    house.camera.tell(faults.FATAL)
+
+
+def damages(house, chance):
+    for _ in range(chance.randint(1, 3)):
+        house.camera.tell(faults.DAMAGED)
+        time.sleep(chance.uniform(0, 0.5))
+
+
+def drops(house, chance):
+    house.camera.tell(faults.DROPPED, chance.randint(20, 90))
+    time.sleep(chance.uniform(0.5, 3))
+    house.camera.tell(faults.DROPPED, 0)
+
+
+def panics(house, chance):
+    """Debug builds panic when told to: by one signal where the camera is read, by the other where
+    its pictures are encoded.
+    """
+    house.server.process.send_signal(chance.choice((signal.SIGUSR1, signal.SIGUSR2)))
+
+
+def encoder(name, *choices):
+    """A misbehaviour of the encoder, for a while."""
+
+    def misbehaves(_, chance):
+        with faults.encoder_told(**chance.choice(choices)):
+            time.sleep(chance.uniform(0.5, 5))
+
+    misbehaves.__name__ = name
+    return misbehaves
+
+
+def deadline(seconds):
+    return time.monotonic() + seconds
+
+
+TROUBLES = (
+    unplugged,
+    fails_to_start,
+    takes_no_buffer,
+    breaks_down,
+    damages,
+    drops,
+    panics,
+    encoder("encoder_stalls", {"stall_after": 1}, {"stall_after": 5}),
+    encoder("encoder_flags", *({"keyframe_flags": which} for which in (1, 2, 3))),
+    encoder("encoder_drops", {"drop_every": 2}, {"drop_every": 5}),
+    encoder("encoder_damages", {"error_every": 2}, {"error_every": 5}),
+    encoder("encoder_refuses", {"qbuf_fail_every": 3}, {"qbuf_fail_every": 11}),
+)
+# Two seconds, on a machine that is not emulated.
+SOON = 15
+# Of memory, what caches of the allocator may come to.
+GROWTH = 16
+
+if __name__ == "__main__":
+    prove(__doc__, (goes_on,))
