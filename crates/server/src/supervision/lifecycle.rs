@@ -70,6 +70,8 @@ pub struct Lifecycle {
     left: Option<Instant>,
     /// It is to be opened once, to see whether it can be.
     is_untried: bool,
+    /// It has been open: what it is asked for can be done.
+    has_run: bool,
     /// The server ends.
     is_closing: bool,
     /// In a row.
@@ -99,6 +101,7 @@ impl Lifecycle {
             is_watched: false,
             left: None,
             is_untried: true,
+            has_run: false,
             is_closing: false,
             failures: 0,
             away: None,
@@ -118,6 +121,7 @@ impl Lifecycle {
     pub fn opened(&mut self, now: Instant) {
         if self.state == State::Starting {
             self.state = State::Running { since: now };
+            self.has_run = true;
             self.away = None;
         }
     }
@@ -138,6 +142,8 @@ impl Lifecycle {
                     self.failures = 0;
                 }
                 let trouble = match how {
+                    // Drivers in trouble say EINVAL as well.
+                    Ended::Failed(Trouble::Unsupported) if self.has_run => Trouble::Broken,
                     Ended::Failed(trouble) => trouble,
                     Ended::Finished | Ended::Stopped => Trouble::Broken,
                 };
@@ -303,8 +309,9 @@ fn longest_pause(trouble: Trouble) -> Duration {
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 /// Between a node's appearance and the try: the system sets its permissions meanwhile.
 const SETTLE: Duration = Duration::from_millis(50);
-/// A source that has run so long before it failed is not failing in a row.
-const HEALTHY: Duration = Duration::from_secs(10);
+/// A source that has run so long before it failed is not failing in a row: who watches one that fails
+/// now and then sees most of it.
+const HEALTHY: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

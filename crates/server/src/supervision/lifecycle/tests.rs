@@ -196,6 +196,25 @@ fn a_source_that_ran_for_long_is_tried_again_soon() {
 }
 
 #[test]
+fn what_has_run_is_never_taken_for_unsupported() {
+    let longest_after = |mut world: World| {
+        let mut longest = Duration::ZERO;
+        for _ in 0..10 {
+            world.end(Ended::Failed(Trouble::Unsupported));
+            let until = world.lifecycle.deadline().expect("it is tried again");
+            longest = longest.max(until - world.now);
+            world.pass(until - world.now);
+        }
+        longest
+    };
+    let mut untried = World::new(Policy { card_after: None, ..CAMERA });
+    untried.watch(true);
+    assert_eq!(longest_after(untried), longest_pause(Trouble::Unsupported));
+    let running = World::running(Policy { card_after: None, ..CAMERA });
+    assert_eq!(longest_after(running), longest_pause(Trouble::Broken));
+}
+
+#[test]
 fn a_node_that_appears_is_tried_at_once() {
     let mut world = World::running(Policy { card_after: None, ..CAMERA });
     for _ in 0..4 {
