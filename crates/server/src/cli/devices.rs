@@ -204,7 +204,7 @@ mod tests {
             device: "/dev/video7".into(),
             doing: "open".to_owned(),
             // EACCES
-            error: io::Error::from_raw_os_error(13),
+            error: std::io::Error::from_raw_os_error(13),
         }
     }
 }
