@@ -79,3 +79,38 @@ pub fn examine(args: &DoctorArgs, environment: &Environment, machine: &Machine) 
     findings.push(build::Facts::here().judge());
     findings.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_looked_at_in_its_order() {
+        let (_root, machine) = machine::made_of(&[
+            ("dev/video0", ""),
+            ("dev/dma_heap/linux,cma", ""),
+            ("proc/meminfo", "CmaTotal:  65536 kB\nCmaFree:  1024 kB\n"),
+            ("proc/sys/net/core/wmem_max", "212992"),
+            ("run/systemd/timesync/synchronized", ""),
+            ("sys/class/hwmon/hwmon0/name", "rpi_volt"),
+            ("sys/class/hwmon/hwmon0/in0_lcrit_alarm", "1"),
+        ]);
+        let mut args = DoctorArgs::default();
+        args.serve.source = vec!["test:?fps=x".to_owned()];
+        let report = examine(&args, &Environment::default(), &machine);
+        let mut topics: Vec<Topic> = report.findings.iter().map(|finding| finding.topic).collect();
+        topics.dedup();
+        use Topic::*;
+        let expected =
+            [Configuration, Cameras, Encoders, Memory, Ports, Limits, Clock, Board, Build];
+        assert_eq!(topics, expected, "{report}");
+        assert_eq!(report.verdict, Verdict::Broken, "the rate is none");
+        let seen = |topic| &report.findings.iter().find(|one| one.topic == topic).unwrap().seen;
+        assert!(seen(Cameras).contains("video0 answers no request of V4L2"), "{report}");
+        assert_eq!(
+            seen(Memory),
+            "64 MB are kept in one piece for devices (CMA), 1 MB of them free; DMA heaps: linux,cma"
+        );
+        assert!(seen(Board).contains("supply is too weak"), "{report}");
+    }
+}

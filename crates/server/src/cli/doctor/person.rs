@@ -40,13 +40,7 @@ impl Person {
     }
 
     fn of(machine: &Machine, id: u32, groups: BTreeSet<u32>) -> Self {
-        let users = machine.text("etc/passwd").unwrap_or_default();
-        let mut users = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-        let name = users.find_map(|fields| match fields[..] {
-            [name, _, number, ..] if number.parse() == Ok(id) => Some(name.to_owned()),
-            _ => None,
-        });
-        let name = name.unwrap_or_else(|| id.to_string());
+        let name = name_of(machine, id);
         let listed = groups_of(machine).into_iter();
         let listed = listed.filter(|group| group.members.contains(&name));
         let listed = listed.map(|group| group.id).collect();
@@ -66,6 +60,17 @@ impl Owner {
             group_name: named.map(|group| group.name),
         })
     }
+}
+
+/// What a user is called; the number of one whom `/etc/passwd` does not know.
+pub(super) fn name_of(machine: &Machine, id: u32) -> String {
+    let users = machine.text("etc/passwd").unwrap_or_default();
+    let mut users = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let name = users.find_map(|fields| match fields[..] {
+        [name, _, number, ..] if number.parse() == Ok(id) => Some(name.to_owned()),
+        _ => None,
+    });
+    name.unwrap_or_else(|| id.to_string())
 }
 
 /// Why `person` may not open a device, and what mends it.

@@ -9,6 +9,7 @@ use std::{
 use super::{
     finding::{Finding, Topic},
     machine::Machine,
+    person,
     programs::{Program, Programs, list},
 };
 use crate::{config::Config, egress::udp::Ports as UdpPorts, listener};
@@ -34,7 +35,16 @@ pub struct Port {
     /// Why it cannot be had.
     pub error: Option<io::ErrorKind>,
     /// Who has it.
+    pub users: Users,
+}
+
+/// Who has a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Users {
+    /// The programs, where that can be seen.
     pub programs: Vec<Program>,
+    /// Whose program it is: that can be seen by all.
+    pub owner: Option<String>,
 }
 
 /// Of ports.
@@ -58,7 +68,7 @@ impl Facts {
         let _within = runtime.enter();
         let with = |protocol: Protocol, numbers: &[u16], error: Option<io::ErrorKind>| match error {
             Some(io::ErrorKind::AddrInUse) => who(machine, programs, protocol, numbers),
-            _ => Vec::new(),
+            _ => Users::default(),
         };
         let mut ports = Vec::new();
         for address in &config.listen {
@@ -67,9 +77,9 @@ impl Facts {
             let may_be_missing = address.ip().is_loopback() || address.ip().is_unspecified();
             let error = bound.err().filter(|error| !(may_be_missing && error.is_family_missing()));
             let (protocol, error) = (Protocol::Tcp, error.map(|error| error.kind()));
-            let programs = with(protocol, &[address.port()], error);
+            let users = with(protocol, &[address.port()], error);
             let (name, number) = (format!("TCP {address}"), address.port());
-            ports.push(Port { protocol, name, number, error, programs });
+            ports.push(Port { protocol, name, number, error, users });
         }
         let rtp = config.udp.rtp();
         let addresses: Vec<IpAddr> = config.listen.iter().map(SocketAddr::ip).collect();
@@ -79,8 +89,8 @@ impl Facts {
             0 => ("any pair of UDP ports".to_owned(), vec![]),
             _ => (format!("UDP {rtp} and {}", config.udp.rtcp()), vec![rtp, config.udp.rtcp()]),
         };
-        let programs_there = with(protocol, &numbers, error);
-        ports.push(Port { protocol, name, number: rtp, error, programs: programs_there });
+        let users = with(protocol, &numbers, error);
+        ports.push(Port { protocol, name, number: rtp, error, users });
         Ok(Self { ports, hidden: programs.hidden })
     }
 
@@ -102,7 +112,7 @@ impl Facts {
     }
 
     fn judge_port(&self, port: &Port, error: io::ErrorKind) -> Finding {
-        let Port { protocol, name, number, programs, .. } = port;
+        let Port { protocol, name, number, users: Users { programs, owner }, .. } = port;
         let broken = |why: String| Finding::broken(Topic::Ports, format!("{name}: {why}"));
         // RTP's is even, and RTCP has the next.
         let other = match protocol {
@@ -126,7 +136,11 @@ impl Facts {
                     .advice(format!("or choose another: {other}"))
             }
             (io::ErrorKind::AddrInUse, []) => {
-                let finding = broken("in use by another program".to_owned()).command(other);
+                let why = match owner {
+                    Some(owner) => format!("in use by a program of user {owner}"),
+                    None => "in use by another program".to_owned(),
+                };
+                let finding = broken(why).command(other);
                 match self.hidden {
                     0 => finding,
                     _ => finding.advice("`sudo lenscast doctor` says which program it is"),
@@ -150,41 +164,38 @@ impl Facts {
 }
 
 /// Who has one of `numbers`.
-fn who(
-    machine: &Machine,
-    programs: &Programs,
-    protocol: Protocol,
-    numbers: &[u16],
-) -> Vec<Program> {
+fn who(machine: &Machine, programs: &Programs, protocol: Protocol, numbers: &[u16]) -> Users {
     let tables = match protocol {
         Protocol::Tcp => ["proc/net/tcp", "proc/net/tcp6"],
         Protocol::Udp => ["proc/net/udp", "proc/net/udp6"],
     };
-    let mut found = Vec::new();
+    let mut users = Users::default();
     for table in tables {
         let text = machine.text(table).unwrap_or_default();
-        for inode in text.lines().filter_map(|line| socket(line, protocol, numbers)) {
+        for (inode, owner) in text.lines().filter_map(|line| socket(line, protocol, numbers)) {
+            users.owner.get_or_insert_with(|| person::name_of(machine, owner));
             for program in programs.with(&format!("socket:[{inode}]")) {
-                if !found.contains(&program) {
-                    found.push(program);
+                if !users.programs.contains(&program) {
+                    users.programs.push(program);
                 }
             }
         }
     }
-    found
+    users
 }
 
-/// The inode of a socket that is bound to one of `numbers`, from a line of `/proc/net/tcp` (those
+/// The inode and the owner of a socket that is bound to one of `numbers`, from a line of `/proc/net/tcp` (those
 /// that listen) or `/proc/net/udp`: proc_pid_net(5).
-fn socket<'a>(line: &'a str, protocol: Protocol, numbers: &[u16]) -> Option<&'a str> {
+fn socket<'a>(line: &'a str, protocol: Protocol, numbers: &[u16]) -> Option<(&'a str, u32)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+    let (local, state, owner, inode) =
+        (fields.get(1)?, fields.get(3)?, fields.get(7)?, fields.get(9)?);
     if protocol == Protocol::Tcp && *state != LISTENS {
         return None;
     }
     let (_, port) = local.rsplit_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    numbers.contains(&port).then_some(*inode)
+    Some((*inode, owner.parse().ok()?)).filter(|_| numbers.contains(&port))
 }
 
 /// TCP_LISTEN of the kernel.
@@ -212,15 +223,18 @@ mod tests {
             (8554, Some(AddrNotAvailable), vec![], Broken, Some("ip address")),
         ] {
             let name = format!("TCP [::]:{number}");
-            let port = Port { protocol: Protocol::Tcp, name, number, error, programs };
+            let users = Users { programs, owner: None };
+            let port = Port { protocol: Protocol::Tcp, name, number, error, users };
             let findings = Facts { ports: vec![port], hidden: 0 }.judge();
             let [finding] = &findings[..] else { panic!("{findings:?}") };
             assert_eq!((finding.verdict, finding.command.as_deref()), (verdict, command));
         }
         let name = "UDP 8000 and 8001".to_owned();
         let (protocol, error) = (Protocol::Udp, Some(AddrInUse));
-        let port = Port { protocol, name, number: 8000, error, programs: vec![] };
+        let users = Users { programs: vec![], owner: Some("lens".to_owned()) };
+        let port = Port { protocol, name, number: 8000, error, users };
         let finding = &Facts { ports: vec![port], hidden: 2 }.judge()[0];
+        assert_eq!(finding.seen, "UDP 8000 and 8001: in use by a program of user lens");
         assert_eq!(finding.command.as_deref(), Some("lenscast --udp-port 8100"));
         assert!(finding.advice.as_ref().unwrap().contains("sudo lenscast doctor"));
     }
@@ -232,10 +246,10 @@ mod tests {
         let connected = tcp.replace(" 0A ", " 01 ");
         let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt";
         for (line, protocol, numbers, inode) in [
-            (tcp, Protocol::Tcp, &[8554][..], Some("4711")),
+            (tcp, Protocol::Tcp, &[8554][..], Some(("4711", 1000))),
             (tcp, Protocol::Tcp, &[8555], None),
             (&connected, Protocol::Tcp, &[8554], None),
-            (&connected, Protocol::Udp, &[8553, 8554], Some("4711")),
+            (&connected, Protocol::Udp, &[8553, 8554], Some(("4711", 1000))),
             (head, Protocol::Udp, &[8554], None),
             ("", Protocol::Udp, &[8554], None),
         ] {
