@@ -36,7 +36,7 @@ pub struct Config {
     /// format.
     pub colours: Colours,
     /// How long hardware may have pictures to encode and give nothing, before that is
-    /// [`Error::Stalled`]; 30 frame intervals, if that is longer. Raising it makes viewers look at a
+    /// [`Error::Stalled`]; ten frame intervals, if that is longer. Raising it makes viewers look at a
     /// still picture for longer; lowering it takes a busy machine for a broken one.
     pub patience: Duration,
 }

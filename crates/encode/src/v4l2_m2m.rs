@@ -63,7 +63,8 @@ pub struct V4l2M2m {
     pending: Pending,
     units: Units,
     keyframe_wanted: bool,
-    /// A coded picture was lost: those that follow cannot be decoded until the next keyframe.
+    /// A coded picture was lost, or none has come: those that follow cannot be decoded until the next
+    /// keyframe.
     is_broken: bool,
     drain: Drain,
     /// When it last gave something, or began to owe something.
@@ -145,8 +146,9 @@ impl V4l2M2m {
             controls,
             pending: Pending::new(config.rate.interval()),
             units: Units::new(colours),
-            keyframe_wanted: false,
-            is_broken: false,
+            // Viewers may have seen what was before: nothing but a keyframe may come first.
+            keyframe_wanted: true,
+            is_broken: true,
             drain: Drain::No,
             progress: Instant::now(),
             fruitless: 0,

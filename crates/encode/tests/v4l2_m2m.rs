@@ -283,6 +283,21 @@ fn an_encoder_that_makes_no_keyframe_when_one_is_needed_is_told_as_stalled() {
     assert!(matches!(error, Error::Stalled { .. }), "{error}");
 }
 
+/// Viewers who saw what was before a stall would see rubbish.
+#[test]
+fn nothing_comes_before_the_first_keyframe() {
+    for (ignores_force, expected) in [(false, vec![0, 1, 2, 3, 4, 5]), (true, vec![3, 4, 5])] {
+        let (kernel, unit) = kernel(encoder::Config::default());
+        let begins_anywhere = true;
+        unit.misbehave(Misbehaviour { begins_anywhere, ignores_force, ..Misbehaviour::default() });
+        let config = config(320, 240, 4);
+        let mut encoder = open(&kernel, &config).unwrap();
+        let units = encode(&mut encoder, &config, 0..6, &[]);
+        assert_eq!(numbers(&units), expected);
+        assert_eq!(keyframes(&units)[0], 0);
+    }
+}
+
 #[test]
 fn an_encoder_that_ignores_the_wish_for_a_keyframe_goes_on() {
     let (kernel, unit) = kernel(encoder::Config::default());
@@ -527,7 +542,7 @@ const WIDTH: u32 = 192;
 const HEIGHT: u32 = 112;
 const NODE: &str = "/dev/video11";
 
-/// Of small pictures, so fast that 30 intervals are soon over.
+/// Of small pictures, so fast that ten intervals are soon over.
 fn impatient() -> encode::Config {
     let rate = FrameRate::new(1000, 1).unwrap();
     encode::Config { rate, patience: Duration::ZERO, ..config(64, 64, 1000) }

@@ -184,7 +184,7 @@ fn stall_limit(config: &Config) -> Duration {
 
 /// Pictures that were read and came to nothing, before that is taken for a stall.
 const MOST_LEFT_OUT: usize = 8;
-const STALL_INTERVALS: u32 = 30;
+const STALL_INTERVALS: u32 = 10;
 /// Drivers tell the end of the stream just before they give the last picture back.
 const LAST_PICTURE: Duration = Duration::from_millis(250);
 /// Until something is there.

@@ -84,6 +84,8 @@ pub struct Misbehaviour {
     pub key_flags: KeyFlags,
     /// When it leaves SPS and PPS out.
     pub headers: Headers,
+    /// A stream begins with whatever comes, unless a key picture was asked for.
+    pub begins_anywhere: bool,
     /// FORCE_KEY_FRAME does nothing.
     pub ignores_force: bool,
 }

@@ -70,15 +70,16 @@ fn pixel_format() -> impl Strategy<Value = PixelFormat> {
 fn misbehaviour() -> impl Strategy<Value = Misbehaviour> {
     let few = || prop::option::of(0_u32..4);
     let flags = prop_oneof![Just(KeyFlags::Never), Just(KeyFlags::Swapped), Just(KeyFlags::Right)];
-    let headers = prop_oneof![Just(Headers::AsTold), Just(Headers::PerOpen)];
-    (few(), few(), few(), flags, headers, any::<bool>()).prop_map(
-        |(stall_after, drop_every, damage_every, key_flags, headers, ignores_force)| Misbehaviour {
+    let headers = prop_oneof![Just(Headers::AsTold), Just(Headers::PerOpen), Just(Headers::Never)];
+    (few(), few(), few(), flags, headers, any::<[bool; 2]>()).prop_map(
+        |(stall_after, drop_every, damage_every, key_flags, headers, others)| Misbehaviour {
             stall_after,
             drop_every,
             damage_every,
             key_flags,
             headers,
-            ignores_force,
+            begins_anywhere: others[0],
+            ignores_force: others[1],
         },
     )
 }

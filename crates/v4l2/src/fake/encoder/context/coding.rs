@@ -91,10 +91,14 @@ impl Context {
             .unwrap_or(0);
         let is_forced = std::mem::take(&mut self.force_key) && !shared.misbehaviour.ignores_force;
         let is_over = period > 0 && i64::from(self.since_idr) >= period;
-        let is_key = is_forced || self.frames_out == 0 || is_over;
+        let is_first = self.frames_out == 0 && !shared.misbehaviour.begins_anywhere;
+        let is_key = is_forced || is_first || is_over;
         if is_key {
             self.since_idr = 0;
             self.idr_id += 1;
+        } else {
+            // Also of one that begins anywhere: 0 is that of a key picture.
+            self.since_idr = self.since_idr.max(1);
         }
         let mut bytes = Vec::new();
         if self.are_headers_due(shared, is_key) {
