@@ -57,34 +57,28 @@ pub(crate) struct Stage {
     pub(crate) name: Name,
     /// What it does.
     pub(crate) run: fn(&Workspace, bool) -> anyhow::Result<String>,
-    /// Whether it is left out unless everything is asked for, or it by name.
-    pub(crate) only_in_full: bool,
 }
 
 impl Stage {
-    const fn always(name: Name, run: fn(&Workspace, bool) -> anyhow::Result<String>) -> Self {
-        Self { name, run, only_in_full: false }
-    }
-
-    const fn in_full(name: Name, run: fn(&Workspace, bool) -> anyhow::Result<String>) -> Self {
-        Self { name, run, only_in_full: true }
+    const fn new(name: Name, run: fn(&Workspace, bool) -> anyhow::Result<String>) -> Self {
+        Self { name, run }
     }
 }
 
 /// In the order in which they run: the quick ones first, then those that wait for a build.
 pub(crate) const ALL: &[Stage] = &[
-    Stage::always(Name::Fmt, fmt),
-    Stage::always(Name::Layers, |workspace, _| layers::check(workspace)),
-    Stage::always(Name::Clippy, clippy),
-    Stage::always(Name::Build, build),
-    Stage::always(Name::Units, units),
-    Stage::always(Name::Docs, docs),
-    Stage::always(Name::Interop, interop),
-    Stage::always(Name::Readme, readme),
-    Stage::always(Name::Soak, soak),
-    Stage::always(Name::Static, static_binary),
-    Stage::in_full(Name::Aarch64, aarch64::run_stage),
-    Stage::always(Name::Vm, vm::run_stage),
+    Stage::new(Name::Fmt, fmt),
+    Stage::new(Name::Layers, |workspace, _| layers::check(workspace)),
+    Stage::new(Name::Clippy, clippy),
+    Stage::new(Name::Build, build),
+    Stage::new(Name::Units, units),
+    Stage::new(Name::Docs, docs),
+    Stage::new(Name::Interop, interop),
+    Stage::new(Name::Readme, readme),
+    Stage::new(Name::Soak, soak),
+    Stage::new(Name::Static, static_binary),
+    Stage::new(Name::Aarch64, aarch64::run_stage),
+    Stage::new(Name::Vm, vm::run_stage),
 ];
 
 impl Name {
