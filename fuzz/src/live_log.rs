@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let limits = limits(&mut input);
     let mut log = Log::new(limits);
-    let mut model = Model { limits, entries: Vec::new(), first: 0 };
+    let mut model = Model { limits, entries: Vec::new(), first: 0, interrupted: 0 };
     let mut viewers: Vec<Viewer> = Vec::new();
     let mut now = 0u64;
     while !input.is_empty() {
@@ -46,6 +46,11 @@ pub fn run(data: &[u8]) {
             6 => {
                 let cursor = log.from_next_keyframe();
                 join(&mut viewers, viewer, Viewer::new(cursor, Want::Keyframe(model.end())));
+            }
+            // The source is interrupted, and all that was there is forgotten as a beginning.
+            _ if operation == u8::MAX => {
+                log.forget_keyframe();
+                model.forget_keyframe();
             }
             // A copy goes its own way.
             _ => {
@@ -107,6 +112,8 @@ struct Model {
     limits: Limits,
     entries: Vec<Arc<Picture>>,
     first: usize,
+    /// Keyframes before this are no beginning any more.
+    interrupted: u64,
 }
 
 impl Model {
@@ -131,7 +138,7 @@ impl Model {
         let (oldest, newest) = (&held[0], &held[held.len() - 1]);
         let age = newest.published.saturating_since(oldest.published);
         let bytes: usize = held.iter().map(|entry| entry.size).sum();
-        let is_before_keyframe = held[1..].iter().any(|entry| entry.keyframe);
+        let is_before_keyframe = held[1..].iter().any(|entry| self.is_beginning(entry));
         let Limits { soft_span, soft_bytes, hard_span, hard_bytes, hard_entries } = self.limits;
         (is_before_keyframe && (age > soft_span || bytes > soft_bytes))
             || age > hard_span
@@ -140,7 +147,15 @@ impl Model {
     }
 
     fn newest_keyframe(&self) -> Option<&Arc<Picture>> {
-        self.held().iter().rev().find(|entry| entry.keyframe)
+        self.held().iter().rev().find(|entry| self.is_beginning(entry))
+    }
+
+    fn is_beginning(&self, entry: &Picture) -> bool {
+        entry.keyframe && entry.number >= self.interrupted
+    }
+
+    fn forget_keyframe(&mut self) {
+        self.interrupted = self.end();
     }
 
     fn check(&self, log: &Log<Picture>) {

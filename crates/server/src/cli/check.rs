@@ -13,7 +13,7 @@ use encode::Config as Encoder;
 
 use crate::{
     cli::{CheckArgs, serve},
-    config::{self, Access, Camera, Config, Gop, Layer, Pipe, Source, Stream},
+    config::{self, Access, Camera, Config, Gop, Layer, Offline, Pipe, Source, Stream},
 };
 
 /// Whether a file can be served.
@@ -121,6 +121,15 @@ fn describe(stream: &Stream) -> String {
     let source = match &stream.encoder {
         encode::Choice::Auto => source,
         chosen => format!("{source}, encoded by {chosen}"),
+    };
+    let source = match (stream.on_demand, &stream.source) {
+        (false, Source::Camera(_) | Source::Test(_)) => format!("{source}; always on"),
+        (true, Source::File(_)) => format!("{source}; from its beginning when somebody watches"),
+        _ => source,
+    };
+    let source = match stream.offline {
+        Offline::Card => format!("{source}; a card while it is away"),
+        Offline::Freeze => source,
     };
     match &stream.users {
         Some(users) => format!("{source}; only for {}", users.join(", ")),

@@ -100,6 +100,24 @@ fn a_group_without_end_stays_within_the_hard_cap_and_its_viewers_wait() {
 }
 
 #[test]
+fn after_an_interruption_nobody_begins_with_what_was_before() {
+    let mut stream = Stream::new(Limits { hard_entries: 3, ..Limits::default() });
+    stream.push(true, 1);
+    let (mut watching, _) = stream.log.from_newest_keyframe().unwrap();
+    let mut slow = watching.clone();
+    stream.push(false, 1);
+    stream.log.forget_keyframe();
+    assert!(stream.log.from_newest_keyframe().is_none());
+    assert_eq!(stream.read(&mut watching), Some((0, 0)), "who watches sees the rest");
+    assert_eq!(stream.read(&mut watching), Some((1, 0)));
+    for keyframe in [true, false, false] {
+        stream.push(keyframe, 1);
+    }
+    assert_eq!(stream.read(&mut watching), Some((2, 0)));
+    assert_eq!(stream.read(&mut slow), Some((2, 0)), "whose place is gone");
+}
+
+#[test]
 fn one_entry_larger_than_every_limit_is_still_delivered() {
     let mut stream = Stream::new(Limits { hard_bytes: 10, soft_bytes: 5, ..Limits::default() });
     let mut cursor = stream.log.from_next_keyframe();
@@ -113,6 +131,7 @@ enum Step {
     Read { cursor: usize, times: usize },
     JoinNewest(usize),
     JoinNext(usize),
+    Interrupt,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -122,6 +141,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0usize..3, 1usize..6).prop_map(|(cursor, times)| Step::Read { cursor, times }),
         1 => (0usize..3).prop_map(Step::JoinNewest),
         1 => (0usize..3).prop_map(Step::JoinNext),
+        1 => Just(Step::Interrupt),
     ]
 }
 
@@ -137,6 +157,7 @@ proptest! {
         };
         let mut stream = Stream::new(limits);
         let mut keyframes = Vec::new();
+        let mut interrupted = 0;
         let mut cursors: Vec<(Cursor, Option<u64>)> =
             (0..3).map(|_| (stream.log.from_next_keyframe(), None)).collect();
         for step in steps {
@@ -163,8 +184,14 @@ proptest! {
                 }
                 Step::JoinNewest(cursor) => {
                     if let Some((joined, _)) = stream.log.from_newest_keyframe() {
+                        let mut at = joined.clone();
+                        prop_assert!(stream.read(&mut at).unwrap().0 >= interrupted);
                         cursors[cursor] = (joined, None);
                     }
+                }
+                Step::Interrupt => {
+                    stream.log.forget_keyframe();
+                    interrupted = stream.log.end();
                 }
                 Step::JoinNext(cursor) => cursors[cursor] = (stream.log.from_next_keyframe(), None),
             }
