@@ -298,8 +298,8 @@ fn pause(failures: u32, trouble: Trouble, random: u32) -> Duration {
 fn longest_pause(trouble: Trouble) -> Duration {
     match trouble {
         // Cheap to ask for, and awaited by those who watch.
-        Trouble::Gone | Trouble::Busy => Duration::from_secs(2),
-        Trouble::Broken | Trouble::Forbidden => Duration::from_secs(10),
+        Trouble::Gone | Trouble::Busy | Trouble::Broken => Duration::from_secs(2),
+        Trouble::Forbidden => Duration::from_secs(10),
         // Only another device would do, or another setting.
         Trouble::Unsupported => Duration::from_secs(30),
     }

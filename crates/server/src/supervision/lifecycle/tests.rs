@@ -175,7 +175,7 @@ fn tries_are_ever_further_apart_up_to_a_limit_and_at_random() {
     let times = |trouble, random| (1..=9).map(move |n| pause(n, trouble, random).as_millis());
     assert!(times(Trouble::Gone, 0).eq([250, 500, 1000, 2000, 2000, 2000, 2000, 2000, 2000]));
     assert!(times(Trouble::Gone, u32::MAX).eq([125, 250, 500, 1000, 1000, 1000, 1000, 1000, 1000]));
-    assert_eq!(times(Trouble::Broken, 0).max(), Some(10_000));
+    assert_eq!(times(Trouble::Forbidden, 0).max(), Some(10_000));
     assert_eq!(pause(u32::MAX, Trouble::Unsupported, 0), Duration::from_secs(30));
 }
 
