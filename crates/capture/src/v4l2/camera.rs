@@ -11,7 +11,7 @@ use ::v4l2::{
 use media::{Clock, Delays, FrameRate, MediaTime, convert::TooShort};
 use tracing::{debug, info, warn};
 
-use self::patience::Patience;
+use self::{count::Count, patience::Patience};
 use super::{
     choice::{Choice, Wanted, choose},
     controls, offers,
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{Captured, Description, Error, Source};
 
+mod count;
 mod patience;
 
 /// What is asked of a camera.
@@ -63,21 +64,6 @@ struct Lending {
     buffers: Arc<SharedBuffers>,
     /// Whether the memory is another's.
     is_imported: bool,
-}
-
-/// Of pictures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Count {
-    /// The driver's count of the last.
-    sequence: Option<u32>,
-    /// Given on.
-    given: u64,
-    /// Counted by the driver, and never come.
-    lost: u64,
-    /// Come, and not fit to be shown.
-    damaged: u64,
-    /// Come while all before them were still in use.
-    skipped: u64,
 }
 
 impl Camera {
@@ -423,27 +409,6 @@ impl Drop for Camera {
     }
 }
 
-impl Count {
-    fn note(&mut self, sequence: u32) {
-        if let Some(last) = self.sequence.replace(sequence) {
-            // A driver that starts its count again has lost nothing.
-            let missing = sequence.wrapping_sub(last).wrapping_sub(1);
-            if (1..=LARGEST_GAP).contains(&missing) {
-                self.lost += u64::from(missing);
-                debug!(missing, lost = self.lost, "the camera has lost pictures");
-            }
-        }
-    }
-
-    fn complain(&mut self, reason: &str) {
-        self.damaged += 1;
-        // Cables that lose bits lose many.
-        if self.damaged.is_power_of_two() {
-            warn!(reason, count = self.damaged, "a picture of the camera cannot be used");
-        }
-    }
-}
-
 fn decide(device: &Device, kind: QueueKind, wanted: &Wanted) -> Result<Choice, Error> {
     let offers = offers(device, kind)?;
     // A driver that fails here fails again when it is set, and is heard then.
@@ -504,8 +469,6 @@ fn broken(device: &Device, reason: String) -> Error {
 
 /// Enough that the driver always has one to fill while one is converted.
 const BUFFERS: u32 = 4;
-/// A larger gap in the driver's count is another count.
-const LARGEST_GAP: u32 = 1 << 16;
 
 #[cfg(test)]
 mod tests;
