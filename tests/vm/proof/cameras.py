@@ -266,6 +266,35 @@ def control_while_streaming(settings):
     return f"black after {count} pictures of bars"
 
 
+def delay(settings):
+    """where the time of a camera's pictures goes is in the status, step by step from the driver's
+    timestamp to the last byte of each viewer; how long it takes is shown and not judged here
+    """
+    camera, *_ = nodes_of("vivid")
+    source = f"cam=v4l2:{camera}?format=yuyv&encoder=openh264&{ASKED}"
+    with Lenscast(settings.lenscast, source) as server:
+        for transport in ("udp", "tcp"):
+            server.probe("cam", transport)
+        document = server.status()
+        server.stop()
+        log = server.log()
+    expect(len(document["streams"]), 1, "streams")
+    stream = document["streams"][0]
+    steps = {step["step"]: step for step in stream["delays"]}
+    way = ["capture", "convert", "wait", "encode", "packetize", "queue", "send", "pacing"]
+    expect(list(steps), [*way, "added", "total"], "steps")
+    # What vivid says of when a picture was taken lies ahead.
+    for step in ("convert", "encode", "added", "total"):
+        assert steps[step]["max"] > 0, f"{step} takes no time: {stream}"
+    for step in ("queue", "send", "pacing", "added"):
+        expect(steps[step]["count"], steps["total"]["count"], f"pictures counted for {step}")
+    expect(stream["size"], list(SIZE), "size")
+    told = re.findall(r"delay_beyond_capture_and_encoding=(median \S+ ms, p99 \S+ ms)", log)
+    expect(len(told), 3, f"lines that tell a delay: two sessions and the stream, in\n{log}")
+    shown = (f"{name} {step['p50']}/{step['p99']}" for name, step in steps.items())
+    return f"median/p99 in ms: {', '.join(shown)}; of the stream, in the log: {told[-1]}"
+
+
 def run_v4l2_ctl(camera, question):
     return run("v4l2-ctl", "-d", camera["node"], question)
 
@@ -292,4 +321,4 @@ def still(node):
 
 if __name__ == "__main__":
     claims = (devices, stubs, unprivileged, doctor, control, raw_formats, by_library)
-    prove(__doc__, (*claims, single_planar, without_encoder, control_while_streaming))
+    prove(__doc__, (*claims, single_planar, without_encoder, control_while_streaming, delay))

@@ -86,6 +86,11 @@ class Lenscast:
         expect(report["verdict"], "good", said)
         return report
 
+    def status(self):
+        """What `lenscast status` says of it."""
+        where = self.port, "--state-dir", self.directory.name
+        return json.loads(run(self.binary, "status", "--json", *where))
+
     def pictures(self, stream, transport, size, count=2):
         """The first pictures that FFmpeg decodes."""
         path = Path(self.directory.name, "pictures.yuv")
