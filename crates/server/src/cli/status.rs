@@ -79,3 +79,6 @@ fn describe(args: &StatusArgs, client: &mut Client) -> Result<String, Error> {
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Moves to the upper left corner, and clears what is behind it.
 const CLEAR: &str = "\x1b[H\x1b[2J";
+
+#[cfg(test)]
+mod tests;

@@ -249,4 +249,4 @@ const BACKLOG: i32 = 8;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

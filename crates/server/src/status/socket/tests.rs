@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A server without connections, its stream, and its socket.
-struct House {
+pub(crate) struct House {
     directory: tempfile::TempDir,
     socket: PathBuf,
     stream: Stream,
@@ -25,7 +25,7 @@ struct House {
 }
 
 impl House {
-    fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let stream = Stream::new(Start::OnDemand);
         let mut streams = Streams::default();
@@ -46,7 +46,7 @@ impl House {
         Self { directory, socket: path, stream, _serving: serving }
     }
 
-    fn places(&self) -> [PathBuf; 2] {
+    pub(crate) fn places(&self) -> [PathBuf; 2] {
         [self.directory.path().join("none"), self.directory.path().join("run")]
     }
 
