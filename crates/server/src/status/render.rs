@@ -61,8 +61,8 @@ impl fmt::Display for Stream {
         }
         write!(
             f,
-            "  {} pictures, {} keyframes, {} gaps, {} restarts, {} failures, {} watching",
-            self.pictures, self.keyframes, self.gaps, self.restarts, self.failures, self.viewers
+            "  {} pictures, {} keyframes, {} gaps, {} starts, {} failures, {} watching",
+            self.pictures, self.keyframes, self.gaps, self.starts, self.failures, self.viewers
         )?;
         if let Some(failure) = &self.last_failure {
             write!(f, "\n  failed last: {}", Plain(failure))?;

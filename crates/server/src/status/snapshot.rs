@@ -87,8 +87,8 @@ pub struct Stream {
     pub keyframes: u64,
     /// Pictures of the source that nobody could see: lost by the driver, or too many for the encoder.
     pub gaps: u64,
-    /// How often its source was started again.
-    pub restarts: u64,
+    /// How often its source was started: at first, for a viewer, after a failure.
+    pub starts: u64,
     /// How often it failed.
     pub failures: u64,
     /// How many of these were panics, of its source or its encoder.
@@ -272,7 +272,7 @@ fn stream(mount: &Mount, about: &About, now: MediaTime) -> Stream {
         pictures: counted.of(stages::Step::Packetize).count(),
         keyframes: mount.vitals().keyframes(),
         gaps: mount.vitals().gaps(),
-        restarts: health.starts.saturating_sub(1),
+        starts: health.starts,
         failures: health.failures,
         last_failure: health.last_failure.map(|failure| failure.to_string()),
         panics: health.panics,

@@ -22,7 +22,7 @@ fn snapshot() -> Snapshot {
         pictures: 640,
         keyframes: 22,
         gaps: 1,
-        restarts: 0,
+        starts: 2,
         failures: 0,
         panics: 0,
         last_failure: None,
@@ -83,7 +83,7 @@ lenscast 0.1.0, process 4711, on [::]:8554, for 1 d 1 h
 
 cam: test card; runs
   1280x720 encoded by openh264, 30.0 fps of 30.0, 1.99 Mbit/s
-  640 pictures, 22 keyframes, 1 gaps, 0 restarts, 0 failures, 1 watching
+  640 pictures, 22 keyframes, 1 gaps, 2 starts, 0 failures, 1 watching
   delay in ms   p50   p90   p99    max  pictures
   encode       0.40  1.25  8.70  12.00       640
   added        0.40  1.25  8.70  12.00         1
@@ -105,7 +105,7 @@ fn what_is_not_there_is_not_shown() {
     stream.last_failure = Some("no such device\n  try: lenscast devices".to_owned());
     let expected = "
 cam: test card; is away, and tried again
-  640 pictures, 22 keyframes, 1 gaps, 0 restarts, 0 failures, 1 watching
+  640 pictures, 22 keyframes, 1 gaps, 2 starts, 0 failures, 1 watching
   failed last: no such device·  try: lenscast devices
 
 Nobody watches.
