@@ -120,7 +120,8 @@ pub(super) fn arrange(
     Ok((Queue::allocate(device, output, in_flight + 1)?, Way::Copy, against))
 }
 
-/// The first way, tried with the first buffer: what cannot be imported is refused then.
+/// The first way, tried with every buffer: what cannot be imported is refused then. One alone would
+/// say little, for an encoder that needs contiguous memory takes what is so by chance.
 fn import(
     device: &Device,
     output: QueueKind,
@@ -129,12 +130,6 @@ fn import(
 ) -> Result<(Queue, Arc<SharedBuffers>), v4l2::Error> {
     let shared = lender.export(count)?;
     let mut queue = Queue::import(device, output, shared.len() as u32)?;
-    let planes = shared.planes(0);
-    // As a whole picture, so that nothing about it is unusual.
-    let used: Vec<u32> = planes.iter().map(|(_, length)| *length).collect();
-    queue.enqueue(0, Content { used: &used, shared: &planes, ..Content::default() })?;
-    // Gives it back: it was not streaming.
-    queue.stop()?;
     if queue.len() < shared.len() {
         let (given, needed) = (queue.len(), shared.len());
         let few = format!("{given} places for {needed} buffers of the camera");
@@ -144,6 +139,14 @@ fn import(
             error: io::Error::other(few),
         });
     }
+    for index in 0..shared.len() {
+        let planes = shared.planes(index);
+        // As a whole picture, so that nothing about it is unusual.
+        let used: Vec<u32> = planes.iter().map(|(_, length)| *length).collect();
+        queue.enqueue(index, Content { used: &used, shared: &planes, ..Content::default() })?;
+    }
+    // Gives them back: it was not streaming.
+    queue.stop()?;
     Ok((queue, shared))
 }
 
