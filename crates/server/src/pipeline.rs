@@ -218,6 +218,14 @@ impl Worker {
         }
     }
 
+    /// Waits, unless it is stopped.
+    fn pause(&self, time: Duration) {
+        let until = self.clock.now() + time;
+        while !self.is_stopped() && self.clock.now() < until {
+            self.clock.sleep_until(until.min(self.clock.now() + GLANCE));
+        }
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -259,7 +267,9 @@ impl Worker {
         let mut recovery = Recovery::new(choice.clone());
         let (mut may_share, mut has_begun) = (true, false);
         let mut last_panic = None;
+        let mut pause = SHORTEST_PAUSE;
         loop {
+            let began = self.clock.now();
             let end = match open_encoder(source, recovery.choice(), config, may_share) {
                 Ok(encoder) => {
                     has_begun = true;
@@ -283,6 +293,11 @@ impl Worker {
                         Remedy::GiveUp => return End::Encoder(error),
                     }
                     publisher.interrupt();
+                    // Its tries would be used up before it had a chance.
+                    if self.clock.now().saturating_since(began) < SHORT_RUN {
+                        self.pause(pause);
+                        pause *= 4;
+                    }
                 }
                 // A worker that panics over and over is not helped by being started again.
                 End::Panicked(reason)
@@ -400,5 +415,10 @@ fn panicked(panic: &(dyn Any + Send)) -> End {
     End::Panicked(text.unwrap_or_else(|| "it does not say why".to_owned()))
 }
 
+/// An encoder that fails sooner than this is given time before it is opened again.
+const SHORT_RUN: Duration = Duration::from_secs(1);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+/// Between looks at whether to stop.
+const GLANCE: Duration = Duration::from_millis(20);
 /// An encoder that panics more often than this takes its source with it.
 const BETWEEN_PANICS: Duration = Duration::from_secs(10);

@@ -157,9 +157,10 @@ fn open_camera(
     clock: Arc<dyn Clock>,
 ) -> Result<Box<dyn Source>, capture::Error> {
     let config::Camera { name, wanted, controls, .. } = camera;
-    let wanted = Wanted { direct: encode::takes(encoder).into_iter().collect(), ..wanted };
-    // Another node each time, where it was plugged in again.
+    // Another node each time, where it was plugged in again. First: while it is away nobody else's
+    // devices need to be asked what they can do.
     let path = find(&name, &wanted)?;
+    let wanted = Wanted { direct: encode::takes(encoder).into_iter().collect(), ..wanted };
     Ok(Box::new(v4l2::Camera::open(&path, v4l2::Config { wanted, controls, waker }, clock)?))
 }
 
@@ -175,7 +176,8 @@ fn find(name: &Name, wanted: &Wanted) -> Result<PathBuf, capture::Error> {
                 reason: "no camera can be used".into(),
                 remedy: Some("lenscast devices   # lists what there is".to_owned()),
             };
-            first_camera(wanted).map(|usable| usable.path).ok_or_else(none)
+            let first = survey(&Places::default(), wanted).usable.into_iter().next();
+            first.map(|usable| usable.path).ok_or_else(none)
         }
     }
 }
@@ -190,7 +192,7 @@ pub fn settle(config: &mut Config) {
 fn settled(stream: &config::Stream) -> config::Stream {
     let mut stream = stream.clone();
     if stream.source == config::Source::Unsaid {
-        stream.source = match first_camera(&Wanted::default()) {
+        stream.source = match first_camera() {
             Some(usable) => {
                 let name = lasting_name(usable.path);
                 config::Source::Camera(config::Camera { name, ..config::Camera::any() })
@@ -212,8 +214,8 @@ fn lasting_name(path: PathBuf) -> Name {
 }
 
 /// The best of the cameras that can be used; why the others cannot is logged.
-fn first_camera(wanted: &Wanted) -> Option<Usable> {
-    let Survey { usable, refused } = survey(&Places::default(), wanted);
+fn first_camera() -> Option<Usable> {
+    let Survey { usable, refused } = survey(&Places::default(), &Wanted::default());
     for (path, reason) in refused {
         info!(device = %path.display(), reason, "not a camera that can be served");
     }

@@ -34,7 +34,8 @@ async fn viewers_stay(panic: Signal, said: &str) {
         from: None,
     };
     let disturb = async {
-        until(&server, "session set up", 2).await;
+        // To DESCRIBE, SETUP and PLAY, which is answered when the first picture is there.
+        until(&server, "reply status=200", 6).await;
         let pid = Pid::from_raw(server.id().try_into().expect("a process id"));
         kill(pid, panic).expect("the server runs");
         until(&server, said, 1).await;

@@ -257,6 +257,7 @@ impl Mount {
             rate: None,
             bitrate: None,
             version: 0,
+            start,
             announced: None,
             awaits_keyframe: true,
         };
@@ -390,6 +391,8 @@ pub struct Publisher {
     rate: Option<FrameRate>,
     bitrate: Option<u32>,
     version: u64,
+    /// Where viewers start as long as no run says otherwise.
+    start: Start,
     /// What was said last, be the stream dark by now.
     announced: Option<Arc<Announcement>>,
     /// The source has just begun: what comes before its first keyframe cannot be decoded.
@@ -414,14 +417,18 @@ impl Publisher {
         self.bitrate = bitrate;
         let interval = rate.map_or(ASSUMED_INTERVAL, FrameRate::interval);
         self.mount.lock().pace = Pace { interval, bitrate };
+        let is_known = parameter_sets.is_some();
         if let Some(sets) = parameter_sets {
             self.packetizer.set_parameter_sets(sets);
         }
-        self.refresh_announcement();
+        // Sets of another run may not be those of this one.
+        if is_known || !self.awaits_keyframe {
+            self.refresh_announcement();
+        }
     }
 
-    /// Says that keyframes can be had on demand after all: a camera tells only when it is open
-    /// whether its pictures are encoded here.
+    /// Says that keyframes can be had on demand after all, until the next interruption: a camera
+    /// tells only when it is open whether its pictures are encoded here.
     pub fn start_on_demand(&self) {
         self.mount.lock().start = Start::OnDemand;
     }
@@ -435,7 +442,11 @@ impl Publisher {
     /// keyframe that it begins with then.
     pub fn interrupt(&mut self) {
         self.awaits_keyframe = true;
-        self.mount.lock().log.forget_keyframe();
+        {
+            let mut shared = self.mount.lock();
+            shared.log.forget_keyframe();
+            shared.start = self.start;
+        }
         self.mount.stage.send_replace(Stage::Dark);
     }
 

@@ -92,16 +92,23 @@ impl Keeper {
         mut stop: watch::Receiver<bool>,
     ) -> End {
         let mut demand = self.mount.demand();
+        let mut published = self.mount.subscribe();
         loop {
             let now = Instant::now().into_std();
             self.lifecycle.watched(*demand.borrow_and_update() > 0, now);
             while let Some(step) = self.lifecycle.step(now) {
                 self.take(step);
             }
+            if self.is_run_waiting {
+                // What the card has published does not count.
+                published.mark_unchanged();
+            }
             self.hand_over();
             self.report();
             if self.lifecycle.is_over() && self.run.is_none() && self.card.is_none() {
-                let end = self.end.unwrap_or(End::Stopped);
+                // What went wrong before it was stopped has been said.
+                let is_over = self.lifecycle.condition() == Condition::Over;
+                let end = self.end.filter(|_| is_over).unwrap_or(End::Stopped);
                 match &end {
                     End::Finished | End::Stopped => info!(reason = %end, "stream over"),
                     failure => error!(reason = %failure, "stream failed"),
@@ -118,6 +125,12 @@ impl Keeper {
             tokio::select! {
                 // The sender lives as long as the mount.
                 _ = demand.changed() => {}
+                Ok(()) = published.changed(), if self.lifecycle.awaits_pictures() => {
+                    if self.lifecycle.failures() > 0 {
+                        info!("the source is back");
+                    }
+                    self.lifecycle.flows(Instant::now().into_std());
+                }
                 event = next(&mut self.run) => self.heard(event),
                 event = next(&mut self.card) => self.heard_of_card(event),
                 () = wake_up => {}
@@ -155,10 +168,11 @@ impl Keeper {
 
     /// Lets an open run go on as soon as nobody else publishes.
     fn hand_over(&mut self) {
-        if !self.is_run_waiting || !self.lifecycle.is_running() {
-            return;
-        }
-        if let (Some(run), Some(publisher)) = (&mut self.run, self.publisher.take()) {
+        let Some(run) = &mut self.run else { return };
+        if self.is_run_waiting
+            && self.lifecycle.is_running()
+            && let Some(publisher) = self.publisher.take()
+        {
             self.is_run_waiting = false;
             // Given back when the run is over already, which it will say.
             self.publisher = run.begin(publisher).err();
@@ -172,16 +186,14 @@ impl Keeper {
                 if let capture::Description::Raw { layout, .. } = description {
                     self.layout = Some(layout);
                 }
-                if self.lifecycle.failures() > 0 {
-                    info!("the source is back");
-                }
                 self.is_run_waiting = true;
-                self.lifecycle.opened(now);
+                self.lifecycle.opened();
             }
             Event::Ended { end, publisher } => {
                 self.run = None;
                 self.is_run_waiting = false;
-                let was_given = publisher.is_some();
+                let was_flowing = self.lifecycle.condition() == Condition::Running;
+                let was_wanted = !self.lifecycle.is_stopping();
                 self.take_back(publisher);
                 let how = match &end {
                     End::Finished => Ended::Finished,
@@ -189,8 +201,8 @@ impl Keeper {
                     failure => Ended::Failed(trouble(failure)),
                 };
                 self.lifecycle.ended(how, self.entropy.u32(), now);
-                if matches!(how, Ended::Failed(_)) {
-                    self.failed(&end, was_given);
+                if matches!(how, Ended::Failed(_)) && was_wanted {
+                    self.failed(&end, was_flowing);
                 }
                 self.end = Some(end);
             }
@@ -200,7 +212,8 @@ impl Keeper {
     fn heard_of_card(&mut self, event: Event) {
         match event {
             Event::Opened(_) => {
-                if let (Some(card), Some(publisher)) = (&mut self.card, self.publisher.take()) {
+                let Some(card) = &mut self.card else { return };
+                if let Some(publisher) = self.publisher.take() {
                     self.publisher = card.begin(publisher).err();
                 }
             }

@@ -70,7 +70,7 @@ pub struct Lifecycle {
     left: Option<Instant>,
     /// It is to be opened once, to see whether it can be.
     is_untried: bool,
-    /// It has been open: what it is asked for can be done.
+    /// It has given pictures: what it is asked for can be done.
     has_run: bool,
     /// The server ends.
     is_closing: bool,
@@ -85,7 +85,7 @@ pub struct Lifecycle {
 enum State {
     Idle,
     Starting,
-    Running { since: Instant },
+    Running { flowing: Option<Instant> },
     Stopping,
     Waiting { until: Instant },
     Over,
@@ -118,9 +118,16 @@ impl Lifecycle {
     }
 
     /// The run has opened its source, and waits to be told to go on.
-    pub fn opened(&mut self, now: Instant) {
+    pub fn opened(&mut self) {
         if self.state == State::Starting {
-            self.state = State::Running { since: now };
+            self.state = State::Running { flowing: None };
+        }
+    }
+
+    /// The run has given its first picture. Until then it may just as well hang.
+    pub fn flows(&mut self, now: Instant) {
+        if let State::Running { flowing: flowing @ None } = &mut self.state {
+            *flowing = Some(now);
             self.has_run = true;
             self.away = None;
         }
@@ -136,11 +143,7 @@ impl Lifecycle {
             (State::Stopping, Ended::Stopped | Ended::Failed(_)) => State::Idle,
             (State::Starting | State::Running { .. }, _) if !self.policy.retries => State::Over,
             (state @ (State::Starting | State::Running { .. }), how) => {
-                if let State::Running { since } = state
-                    && now.saturating_duration_since(since) >= HEALTHY
-                {
-                    self.failures = 0;
-                }
+                self.forgive(state, now);
                 let trouble = match how {
                     // Drivers in trouble say EINVAL as well.
                     Ended::Failed(Trouble::Unsupported) if self.has_run => Trouble::Broken,
@@ -193,8 +196,10 @@ impl Lifecycle {
                 self.state = State::Idle;
                 self.away = None;
             }
-            State::Starting if self.is_closing => return Some(self.stop()),
-            State::Running { .. } if !is_wanted => return Some(self.stop()),
+            State::Starting if self.is_closing => return Some(self.stop(now)),
+            // Nobody misses anything.
+            State::Starting if !is_wanted => self.away = None,
+            State::Running { .. } if !is_wanted => return Some(self.stop(now)),
             _ => {}
         }
         if !self.has_card && self.wants_card(now) {
@@ -231,6 +236,16 @@ impl Lifecycle {
         matches!(self.state, State::Running { .. })
     }
 
+    /// Whether a run is open and has given no picture yet.
+    pub fn awaits_pictures(&self) -> bool {
+        self.state == State::Running { flowing: None }
+    }
+
+    /// Whether the run is not wanted any more, and not over yet.
+    pub fn is_stopping(&self) -> bool {
+        self.state == State::Stopping
+    }
+
     /// Whether a source that comes back is waited for.
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, State::Waiting { .. })
@@ -251,9 +266,13 @@ impl Lifecycle {
     pub fn condition(&self) -> Condition {
         match self.state {
             State::Idle => Condition::Idle,
-            State::Starting if self.away.is_none() => Condition::Starting,
-            State::Starting | State::Waiting { .. } => Condition::Away,
-            State::Running { .. } | State::Stopping => Condition::Running,
+            State::Starting | State::Running { flowing: None } if self.away.is_none() => {
+                Condition::Starting
+            }
+            State::Starting | State::Waiting { .. } | State::Running { flowing: None } => {
+                Condition::Away
+            }
+            State::Running { flowing: Some(_) } | State::Stopping => Condition::Running,
             State::Over => Condition::Over,
         }
     }
@@ -273,13 +292,23 @@ impl Lifecycle {
         matches!(self.state, State::Waiting { .. } | State::Starting)
     }
 
+    /// What has run for a while has not failed in a row.
+    fn forgive(&mut self, state: State, now: Instant) {
+        if let State::Running { flowing: Some(since) } = state
+            && now.saturating_duration_since(since) >= HEALTHY
+        {
+            self.failures = 0;
+        }
+    }
+
     fn start(&mut self) -> Step {
         self.is_untried = false;
         self.state = State::Starting;
         Step::Start
     }
 
-    fn stop(&mut self) -> Step {
+    fn stop(&mut self, now: Instant) -> Step {
+        self.forgive(self.state, now);
         self.state = State::Stopping;
         self.away = None;
         Step::Stop

@@ -19,6 +19,8 @@ struct World {
     now: Instant,
     run: Run,
     has_card: bool,
+    /// By how much it wakes up too late.
+    late: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +34,8 @@ enum Run {
 impl World {
     fn new(policy: Policy) -> Self {
         let lifecycle = Lifecycle::new(policy);
-        let mut world = Self { lifecycle, now: Instant::now(), run: Run::None, has_card: false };
+        let (now, late) = (Instant::now(), Duration::ZERO);
+        let mut world = Self { lifecycle, now, run: Run::None, has_card: false, late };
         world.settle();
         world
     }
@@ -74,7 +77,12 @@ impl World {
         if self.run == Run::Opening {
             self.run = Run::Open;
         }
-        self.lifecycle.opened(self.now);
+        self.lifecycle.opened();
+        self.settle()
+    }
+
+    fn flow(&mut self) -> Vec<Step> {
+        self.lifecycle.flows(self.now);
         self.settle()
     }
 
@@ -94,12 +102,13 @@ impl World {
         let mut steps = Vec::new();
         while let Some(deadline) = self.lifecycle.deadline().filter(|deadline| *deadline <= end) {
             assert!(deadline >= self.now, "a deadline that has passed and changes nothing");
-            self.now = deadline;
+            // Timers are late.
+            self.now = deadline + self.late;
             let now = self.settle();
-            assert!(self.lifecycle.deadline() != Some(deadline), "it would spin");
+            assert!(self.lifecycle.deadline().is_none_or(|next| next > self.now), "it would spin");
             steps.extend(now);
         }
-        self.now = end;
+        self.now = self.now.max(end);
         assert_eq!(self.settle(), [], "it would have slept too long");
         steps
     }
@@ -118,6 +127,7 @@ impl World {
         let mut world = Self::idle(policy);
         assert_eq!(world.watch(true), [Step::Start]);
         assert_eq!(world.open(), []);
+        assert_eq!(world.flow(), []);
         world
     }
 }
@@ -191,6 +201,12 @@ fn a_source_that_ran_for_long_is_tried_again_soon() {
     world.open();
     world.pass(HEALTHY);
     world.fail();
+    assert_eq!(world.lifecycle.failures(), 6, "it was open, and gave nothing");
+    world.pass(2 * SECOND);
+    world.open();
+    world.flow();
+    world.pass(HEALTHY);
+    world.fail();
     assert_eq!(world.lifecycle.failures(), 1);
     assert!(world.pass(SHORTEST_PAUSE).contains(&Step::Start));
 }
@@ -253,6 +269,49 @@ fn a_card_takes_the_place_of_pictures_until_they_are_back() {
 }
 
 #[test]
+fn a_source_that_opens_and_gives_nothing_is_away_all_the_while() {
+    let mut world = World::running(CAMERA);
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        world.fail();
+        let (failed, mut waited) = (world.now, Duration::ZERO);
+        while world.run != Run::Opening {
+            world.pass(Duration::from_millis(50));
+            waited = world.now - failed;
+        }
+        pauses.push(waited);
+        world.open();
+        assert_eq!(world.lifecycle.condition(), Condition::Away);
+        world.pass(5 * SECOND);
+    }
+    assert!(pauses.is_sorted() && pauses[5] >= 2 * SECOND, "{pauses:?}");
+    assert!(world.fail().contains(&Step::ShowCard), "at once: the second is long over");
+}
+
+#[test]
+fn a_healthy_run_that_stops_on_demand_has_made_good() {
+    let mut world = World::running(CAMERA);
+    world.fail();
+    world.pass(SHORTEST_PAUSE);
+    world.open();
+    world.flow();
+    world.watch(false);
+    assert_eq!(world.pass(CAMERA.linger), [Step::Stop]);
+    world.end(Ended::Stopped);
+    assert_eq!(world.lifecycle.failures(), 0);
+}
+
+#[test]
+fn who_wakes_late_does_not_spin() {
+    let mut world = World::running(CAMERA);
+    world.late = CAMERA.linger;
+    world.fail();
+    world.watch(false);
+    world.pass(60 * SECOND);
+    assert_eq!(world.lifecycle.deadline(), None);
+}
+
+#[test]
 fn a_short_blink_shows_no_card() {
     let mut world = World::running(CAMERA);
     world.fail();
@@ -303,17 +362,18 @@ fn a_closing_server_stops_what_runs_and_starts_nothing() {
 enum Input {
     Watch(bool),
     Open,
+    Flow,
     End(Ended),
     Retry,
     Pass(Duration),
     Close,
 }
 
-const INPUTS: [Input; 12] = [
+const INPUTS: [Input; 13] = [
     Input::Watch(true),
     Input::Watch(false),
     Input::Open,
-    Input::End(Ended::Finished),
+    Input::Flow,
     Input::End(Ended::Stopped),
     Input::End(Ended::Failed(Trouble::Gone)),
     Input::End(Ended::Failed(Trouble::Unsupported)),
@@ -321,6 +381,8 @@ const INPUTS: [Input; 12] = [
     Input::Pass(Duration::from_millis(100)),
     Input::Pass(Duration::from_secs(3)),
     Input::Pass(Duration::from_secs(11)),
+    // Those after which little else happens.
+    Input::End(Ended::Finished),
     Input::Close,
 ];
 
@@ -330,7 +392,9 @@ fn happen(world: &mut World, input: Input, policy: &Policy) {
         (Input::Watch(is_watched), _) => drop(world.watch(is_watched)),
         (Input::Open, Run::Opening) => drop(world.open()),
         // Said before it heard that it is to stop.
-        (Input::Open, Run::Stopping) => world.lifecycle.opened(world.now),
+        (Input::Open, Run::Stopping) => world.lifecycle.opened(),
+        (Input::Flow, Run::Open) => drop(world.flow()),
+        (Input::Flow, _) => {}
         (Input::End(Ended::Stopped), Run::Stopping) => drop(world.end(Ended::Stopped)),
         (Input::End(Ended::Stopped), _) => {}
         (Input::End(how), Run::Opening | Run::Open | Run::Stopping) => drop(world.end(how)),
@@ -390,6 +454,7 @@ fn every_interleaving_is_right() {
                         (world.run, world.has_card, lifecycle.is_watched, lifecycle.is_closing),
                         (after(lifecycle.left), after(lifecycle.away), lifecycle.failures),
                         (after(lifecycle.deadline()), world.now - start),
+                        (format!("{:?}", lifecycle.state), lifecycle.has_run, lifecycle.is_untried),
                     );
                     if seen.insert(place) {
                         longer.push([&way[..], &[input]].concat());
@@ -408,10 +473,12 @@ proptest! {
         inputs in prop::collection::vec(prop::sample::select(&INPUTS[..11]), 0..200),
         on_demand: bool,
         with_card: bool,
+        late in 0..500u64,
     ) {
         let card_after = with_card.then_some(SECOND);
         let policy = Policy { on_demand, card_after, ..CAMERA };
         let mut world = World::new(policy);
+        world.late = Duration::from_millis(late);
         for input in inputs {
             happen(&mut world, input, &policy);
         }
