@@ -46,7 +46,17 @@ pub enum Refusal {
 /// Has `library` answer whenever `node`, as `/dev/v4l2-nvenc`, is opened from now on. A name without
 /// a slash is looked for where the system has its libraries.
 ///
-/// The library is trusted as the kernel is: it runs within this process.
+/// The library is trusted as the kernel is: it runs within this process, and nothing that it does
+/// there can be checked. So the caller answers for these:
+///
+/// - The name of the library comes from whoever runs this program, who could as well run another,
+///   and never from elsewhere, as from a viewer or a device.
+/// - The functions that it has of libv4l2's names are as `libv4l2.h` declares them, and keep what
+///   the kernel promises of those they stand for: which memory they use, and that a descriptor or
+///   a mapping that they give belongs to nobody else. So is its `v4l2_log_file`, if it has one.
+///
+/// It is no `unsafe fn` all the same, as [`std::process::Command`] has none, which runs whatever it
+/// is told to: no caller could argue more than where it has the name from.
 ///
 /// # Errors
 ///

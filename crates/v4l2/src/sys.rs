@@ -114,8 +114,10 @@ fn perform(who: &impl Answers, device: BorrowedFd<'_>, request: Request<'_>) -> 
         }
         Request::ExportBuffer(value, exported) => {
             value.flags = (OFlags::RDWR | OFlags::CLOEXEC).bits();
+            // Zero is a descriptor: it would be taken for the answer of a library that gives none.
+            value.fd = -1;
             call(who, device, number, value)?;
-            *exported = Some(own(value.fd));
+            *exported = Some(own(value.fd)?);
             Ok(())
         }
         Request::StreamOn(mut kind) | Request::StreamOff(mut kind) => {
@@ -235,10 +237,18 @@ fn control_call(
     result
 }
 
-/// A file descriptor that a request has just given.
-fn own(fd: i32) -> OwnedFd {
-    // SAFETY: the kernel said that the request succeeded: it is open, and nobody else's.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+/// A file descriptor that a request which succeeded, or a library's `v4l2_open`, has just given.
+///
+/// # Errors
+///
+/// EIO, when it is none, which a library may give all the same.
+fn own(fd: i32) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(Errno::IO.into());
+    }
+    // SAFETY: it is not negative, and whoever gave it opened it for this caller alone: the kernel,
+    // or a library of which `library::answer_for` requires that.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// An ioctl as rustix wants it, with a number known only when it runs.

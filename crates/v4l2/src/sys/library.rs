@@ -1,8 +1,8 @@
 //! A library that answers in the kernel's place, with the functions of Debian's libv4l2: `v4l2_open`,
 //! `v4l2_close`, `v4l2_ioctl`, `v4l2_mmap`, `v4l2_munmap`.
 //!
-//! It is taken at its word, as the kernel is: whoever names it trusts it with the process. It is never
-//! unloaded, for threads of its own may run until the end.
+//! It is taken at its word, as the kernel is: [`crate::library::answer_for`] says what is required
+//! of it. It is never unloaded, for threads of its own may run until the end.
 
 use std::{
     collections::HashMap,
@@ -61,7 +61,8 @@ type Map = unsafe extern "C" fn(*mut c_void, usize, c_int, c_int, c_int, i64) ->
 type Unmap = unsafe extern "C" fn(*mut c_void, usize) -> c_int;
 
 impl Library {
-    /// Loads it. A name without a slash is looked for where the system has its libraries.
+    /// Loads it. A name without a slash is looked for where the system has its libraries. What
+    /// [`crate::library::answer_for`] requires of its caller is required here.
     ///
     /// # Errors
     ///
@@ -71,8 +72,8 @@ impl Library {
             library: path.to_owned(),
             said: error.to_string(),
         };
-        // SAFETY: what it does when it is loaded is its own affair: it was named by whoever runs
-        // this process, as the programs are that they run.
+        // SAFETY: what it does when it is loaded cannot be known here: `answer_for` requires that
+        // whoever runs this program named it, and so had its code run.
         let library = unsafe { libloading::Library::new(path) }.map_err(not_loaded)?;
         silence(&library);
         // Never unloaded: the functions below, and threads that it may have, live as long as the
@@ -82,7 +83,7 @@ impl Library {
             library: path.to_owned(),
             function: name.to_string_lossy().into_owned(),
         };
-        // SAFETY: of all of these: a library that has a function of such a name has it as it is
+        // SAFETY: of all of these: `answer_for` requires that a function of such a name is as it is
         // declared in `libv4l2.h`, which is what the types say.
         unsafe {
             Ok(Self {
@@ -135,8 +136,8 @@ impl Answers for Library {
         number: u32,
         value: *mut c_void,
     ) -> rustix::io::Result<()> {
-        // SAFETY: the memory is as the caller promises, and the library is to use it as the kernel
-        // would.
+        // SAFETY: the memory is as the caller promises, and the library uses it as the kernel
+        // would: `answer_for` requires that.
         match unsafe { (self.ioctl)(device.as_raw_fd(), c_ulong::from(number), value) } {
             -1 => Err(last_error()),
             _ => Ok(()),
@@ -152,13 +153,15 @@ impl Calls for Library {
         // no third argument.
         match unsafe { (self.open)(path.as_ptr(), flags.bits() as c_int) } {
             -1 => Err(last_error().into()),
-            device => Ok(own(device)),
+            device => own(device),
         }
     }
 
     fn close(&self, device: OwnedFd) {
-        // Nothing is asked of it any more from here on.
-        drop(self.lock().remove(&device.as_raw_fd()));
+        // Nothing is asked of it any more from here on. Its thread is joined without the lock,
+        // which the other devices need.
+        let way = self.lock().remove(&device.as_raw_fd());
+        drop(way);
         // SAFETY: it came from `open`, and nobody has it any more.
         let closed = unsafe { (self.close)(device.into_raw_fd()) };
         if closed != 0 {

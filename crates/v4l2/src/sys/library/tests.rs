@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use zerocopy::FromZeros;
+
 use super::*;
 use crate::{calls::Interest, uapi, waker::Waker};
 
@@ -60,6 +62,49 @@ fn a_picture_that_was_taken_meanwhile_is_not_told_again() {
 }
 
 #[test]
+fn without_any_time_it_is_told_what_was_seen() {
+    let device = Opened::new();
+    assert_eq!(device.wait(READABLE, None, Duration::ZERO), NOTHING);
+    device.fill(true);
+    while !device.has_answer() {
+        thread::yield_now();
+    }
+    assert_eq!(device.wait(READABLE, None, Duration::ZERO), PICTURE);
+    device.fill(false);
+    assert_eq!(device.wait(READABLE, None, Duration::ZERO), NOTHING, "it was told");
+}
+
+#[test]
+fn what_is_no_descriptor_is_refused() {
+    let opened = library().open(Path::new("/dev/none"));
+    assert_eq!(opened.unwrap_err().raw_os_error(), Some(libc::EIO));
+    let device = Opened::new();
+    let (mut raw, mut exported) = (uapi::v4l2_exportbuffer::new_zeroed(), None);
+    let asked = device.ask(Request::ExportBuffer(&mut raw, &mut exported));
+    assert_eq!(asked.unwrap_err().raw_os_error(), Some(libc::EIO));
+    assert!(exported.is_none());
+}
+
+#[test]
+fn closing_a_device_holds_up_no_other() {
+    // Of its own: other tests use theirs meanwhile.
+    let library = load();
+    let (slow, other) = (Opened::of(library.clone()), Opened::of(library.clone()));
+    assert_eq!(slow.wait(READABLE, None, Duration::ZERO), NOTHING);
+    let output = uapi::V4L2_BUF_TYPE_VIDEO_OUTPUT as i32;
+    other.ask(Request::StreamOn(output)).unwrap();
+    let closes = thread::spawn(move || drop(slow));
+    let mut command = uapi::v4l2_encoder_cmd::new_zeroed();
+    while other.ask(Request::EncoderCommand(&mut command)).is_err() {
+        thread::yield_now();
+    }
+    let is_free = library.waiting.try_lock().is_ok();
+    other.ask(Request::StreamOff(output)).unwrap();
+    closes.join().unwrap();
+    assert!(is_free, "whoever waits needs it");
+}
+
+#[test]
 fn closing_ends_a_wait_for_what_never_comes() {
     let device = Opened::new();
     assert_eq!(device.wait(READABLE, None, Duration::ZERO), NOTHING);
@@ -75,7 +120,10 @@ struct Opened {
 
 impl Opened {
     fn new() -> Arc<Self> {
-        let library = library();
+        Self::of(library())
+    }
+
+    fn of(library: Arc<Library>) -> Arc<Self> {
         let device = Some(library.open(Path::new("/dev/null")).unwrap());
         Arc::new(Self { library, device })
     }
@@ -92,7 +140,11 @@ impl Opened {
     fn fill(&self, is_full: bool) {
         let kind = uapi::V4L2_BUF_TYPE_VIDEO_CAPTURE as i32;
         let request = if is_full { Request::StreamOn(kind) } else { Request::StreamOff(kind) };
-        Calls::ioctl(&*self.library, self.fd(), request).unwrap();
+        self.ask(request).unwrap();
+    }
+
+    fn ask(&self, request: Request<'_>) -> io::Result<()> {
+        Calls::ioctl(&*self.library, self.fd(), request)
     }
 
     fn has_answer(&self) -> bool {
@@ -108,11 +160,12 @@ impl Drop for Opened {
 
 fn library() -> Arc<Library> {
     static LOADED: OnceLock<Arc<Library>> = OnceLock::new();
-    let load = || {
-        let directory = tempfile::tempdir().unwrap();
-        Arc::new(Library::load(&build(directory.path())).unwrap())
-    };
     LOADED.get_or_init(load).clone()
+}
+
+fn load() -> Arc<Library> {
+    let directory = tempfile::tempdir().unwrap();
+    Arc::new(Library::load(&build(directory.path())).unwrap())
 }
 
 fn build(directory: &Path) -> PathBuf {

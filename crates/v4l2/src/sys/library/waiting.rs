@@ -55,8 +55,8 @@ enum State {
     /// For these events.
     Asked(u16),
     Waiting(u16),
-    /// Which there are.
-    Answered(Result<u16, Errno>),
+    /// For these events, which of them there are.
+    Answered(u16, Result<u16, Errno>),
     Ended,
 }
 
@@ -96,15 +96,16 @@ impl Waiting {
         Ok(Some(Self { shared, thread: Some(thread) }))
     }
 
-    /// As [`crate::calls::Calls::wait`], for one thread at a time. Without any time to wait it only
-    /// says what the thread has seen already.
+    /// As [`crate::calls::Calls::wait`], for one thread at a time. Without any time to wait it says
+    /// what the thread has seen since it was asked for the same, which may have been taken
+    /// meanwhile; where it was not, it is asked now, and the next wait tells.
     pub(super) fn wait(
         &self,
         interest: Interest,
         wake: Option<BorrowedFd<'_>>,
         timeout: Duration,
     ) -> io::Result<Readiness> {
-        self.shared.ask(events(interest))?;
+        self.shared.ask(events(interest), timeout.is_zero())?;
         let readable = Interest { readable: true, ..Interest::default() };
         let ready = wait(self.shared.answered.as_fd(), readable, wake, timeout)?;
         let woken = Readiness { woken: ready.woken, ..Readiness::default() };
@@ -126,7 +127,7 @@ impl Waiting {
     /// Whether the library has told of something, and nobody has asked since.
     #[cfg(test)]
     pub(super) fn has_answer(&self) -> bool {
-        matches!(*self.shared.lock(), State::Answered(_))
+        matches!(*self.shared.lock(), State::Answered(..))
     }
 }
 
@@ -149,7 +150,7 @@ impl Shared {
             let events = match *state {
                 State::Asked(events) => events,
                 State::Ended => return,
-                State::Idle | State::Waiting(_) | State::Answered(_) => {
+                State::Idle | State::Waiting(_) | State::Answered(..) => {
                     state = self.wait_for_change(state);
                     continue;
                 }
@@ -161,17 +162,19 @@ impl Shared {
             if *state == State::Ended {
                 return;
             }
-            *state = State::Answered(answer);
+            *state = State::Answered(events, answer);
             self.answered.wake();
             self.changed.notify_all();
         }
     }
 
-    /// Has the thread wait for `events`, whatever it was asked before.
-    fn ask(&self, events: u16) -> io::Result<()> {
+    /// Has the thread wait for `events`, whatever it was asked before. An answer to the same is as
+    /// good where it `may_be_old`.
+    fn ask(&self, events: u16, may_be_old: bool) -> io::Result<()> {
         let mut state = self.lock();
         match *state {
             State::Waiting(before) if before == events => return Ok(()),
+            State::Answered(before, _) if may_be_old && before == events => return Ok(()),
             State::Waiting(_) => {
                 self.controls.interrupt(true)?;
                 while matches!(*state, State::Waiting(_)) {
@@ -179,7 +182,7 @@ impl Shared {
                 }
                 self.controls.interrupt(false)?;
             }
-            State::Idle | State::Asked(_) | State::Answered(_) | State::Ended => {}
+            State::Idle | State::Asked(_) | State::Answered(..) | State::Ended => {}
         }
         // What was answered to nobody may have been taken since.
         self.answered.reset();
@@ -193,7 +196,7 @@ impl Shared {
         let mut state = self.lock();
         self.answered.reset();
         match *state {
-            State::Answered(answer) => {
+            State::Answered(_, answer) => {
                 *state = State::Idle;
                 Ok(answer?)
             }
