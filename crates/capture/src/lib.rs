@@ -70,8 +70,8 @@ pub trait Source: Send {
     /// failed is not asked again.
     fn next(&mut self) -> Result<Option<Captured>, Error>;
 
-    /// When the picture given last had left the driver, before anything was done to it. `None` where
-    /// that was when it was given, or is not known.
+    /// When the picture given last had left the driver, before anything was done to it. `None`
+    /// where that was when it was given, or is not known.
     fn arrived(&self) -> Option<MediaTime> {
         None
     }
@@ -103,7 +103,11 @@ pub enum Error {
     #[error(transparent)]
     Device(#[from] ::v4l2::Error),
     /// A camera cannot be had, or does not go on. Later it may.
-    #[error("{}: {reason}{}", path.display(), remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default())]
+    #[error(
+        "{}: {reason}{}",
+        path.display(),
+        remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default()
+    )]
     Unavailable {
         /// Its node, or the name it is known by.
         path: PathBuf,
@@ -116,7 +120,11 @@ pub enum Error {
     },
     /// A camera that is on gives no pictures any more: its driver hangs, or its firmware. Opened
     /// again, most go on.
-    #[error("{}: no picture came for {:.1} seconds, though the camera is on: it hangs", device.display(), waited.as_secs_f64())]
+    #[error(
+        "{}: no picture came for {:.1} seconds, though the camera is on: it hangs",
+        device.display(),
+        waited.as_secs_f64()
+    )]
     Stalled {
         /// The node.
         device: PathBuf,
@@ -124,7 +132,10 @@ pub enum Error {
         waited: Duration,
     },
     /// A camera gives pictures, and none that can be shown.
-    #[error("{}: {count} pictures in a row could not be used; the last: {reason}", device.display())]
+    #[error(
+        "{}: {count} pictures in a row could not be used; the last: {reason}",
+        device.display()
+    )]
     Spoilt {
         /// The node.
         device: PathBuf,
@@ -134,7 +145,11 @@ pub enum Error {
         reason: String,
     },
     /// The content is not something that can be streamed.
-    #[error("{}: {reason}{}", path.display(), remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default())]
+    #[error(
+        "{}: {reason}{}",
+        path.display(),
+        remedy.as_ref().map(|r| format!("\n  try: {r}")).unwrap_or_default()
+    )]
     Unusable {
         /// Where the content came from.
         path: PathBuf,

@@ -199,7 +199,8 @@ class Device:
 
 def prove(description, claims):
     """Runs claims: functions with what they claim as their documentation, which are given the
-    command line's `lenscast`, `media`, `seconds` and `seed`. Ends this program with 1 if one does not hold.
+    command line's `lenscast`, `media`, `seconds` and `seed`. Ends this program with 1 if one does
+    not hold.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("lenscast", type=Path, help="the program")

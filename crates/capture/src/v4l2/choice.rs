@@ -2,10 +2,12 @@
 //!
 //! What was asked for in so many words is kept to; what was not is chosen so that the picture moves
 //! fluently at a usual size with the least work: H.264 from the camera needs no encoder, 4:2:0 no
-//! conversion, 4:2:2 a conversion, JPEG decoding; and what the encoder takes as it is may not even have to be copied. A format that is less work but slower loses: over USB 2 many a
-//! camera gives raw pictures of a usual size only ten times a second.
+//! conversion, 4:2:2 a conversion, JPEG decoding; and what the encoder takes as it is may not even
+//! have to be copied. A format that is less work but slower loses: over USB 2 many a camera gives
+//! raw pictures of a usual size only ten times a second.
 //!
-//! A size or rate that was asked for and is not there is made up for by the nearest one, and said to be.
+//! A size or rate that was asked for and is not there is made up for by the nearest one, and said
+//! to be.
 //!
 //! Pure: it is told what is offered.
 
@@ -183,7 +185,11 @@ pub enum Drawback {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoChoice {
     /// The camera has no format that is known here.
-    #[error("it gives {}, of which nothing can be used ({} can)", list(offered), list(&PictureFormat::ALL))]
+    #[error(
+        "it gives {}, of which nothing can be used ({} can)",
+        list(offered),
+        list(&PictureFormat::ALL)
+    )]
     NoFormat {
         /// What it has.
         offered: Vec<PixelFormat>,

@@ -89,7 +89,8 @@ pub(crate) const YVU420: PixelFormat = PixelFormat::new(*b"YV12");
 /// Y, then V and U by turns: 4:2:0, one piece of memory.
 pub(crate) const NV21: PixelFormat = PixelFormat::new(*b"NV21");
 
-/// Looks at every video node there is, and at those that libraries answer for. Blocks while drivers answer.
+/// Looks at every video node there is, and at those that libraries answer for. Blocks while drivers
+/// answer.
 pub fn find() -> Found {
     let mut found = Found::default();
     for path in nodes() {

@@ -184,8 +184,8 @@ fn who(machine: &Machine, programs: &Programs, protocol: Protocol, numbers: &[u1
     users
 }
 
-/// The inode and the owner of a socket that is bound to one of `numbers`, from a line of `/proc/net/tcp` (those
-/// that listen) or `/proc/net/udp`: proc_pid_net(5).
+/// The inode and the owner of a socket that is bound to one of `numbers`, from a line of
+/// `/proc/net/tcp` (those that listen) or `/proc/net/udp`: proc_pid_net(5).
 fn socket<'a>(line: &'a str, protocol: Protocol, numbers: &[u16]) -> Option<(&'a str, u32)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let (local, state, owner, inode) =
