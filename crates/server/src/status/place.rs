@@ -2,8 +2,17 @@
 
 use std::{
     ffi::OsString,
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::MetadataExt, net::UnixStream},
+    },
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::credentials::state_directory;
 
@@ -54,10 +63,10 @@ pub fn socket_of(directory: &Path, pid: u32) -> PathBuf {
 /// # Errors
 ///
 /// When it cannot be read; one that is not there is empty.
-pub fn sockets(directory: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
+pub fn sockets(directory: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     let entries = match directory.read_dir() {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let mut found: Vec<_> = entries
@@ -72,14 +81,68 @@ pub fn sockets(directory: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
     Ok(found)
 }
 
+/// Why nobody can be spoken to at a socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Who listens there, or whose file it is, is not trusted.
+    #[error("its socket is of another user, number {0}")]
+    Stranger(u32),
+    /// Somebody listens, and accepts no connection.
+    #[error("it accepts no connection")]
+    Silent,
+    /// Nobody listens, or this user may not connect.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Connects to a socket of a user whom `is_trusted` accepts by number, and tells which process
+/// listens there, 0 if it cannot be seen from here. Waits for `patience` until the connection is
+/// queued, and then for each read and write; without it does not wait to connect.
+///
+/// # Errors
+///
+/// See [`ConnectError`].
+pub fn connect(
+    path: &Path,
+    patience: Option<Duration>,
+    is_trusted: impl Fn(u32) -> bool,
+) -> Result<(UnixStream, i32), ConnectError> {
+    let known = |user| if is_trusted(user) { Ok(()) } else { Err(ConnectError::Stranger(user)) };
+    // A stranger is not waited for. What the file says is no proof: who listens is asked below.
+    known(fs::metadata(path)?.uid())?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // In Linux it is the limit of connecting, too: where the queue of a server that is stopped is
+    // full, `connect` would wait for ever.
+    socket.set_write_timeout(patience)?;
+    socket.set_read_timeout(patience)?;
+    socket.set_nonblocking(patience.is_none())?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(ConnectError::Silent);
+        }
+        connected => connected?,
+    }
+    socket.set_nonblocking(false)?;
+    let listener = getsockopt(&socket, PeerCredentials).map_err(io::Error::from)?;
+    known(listener.uid())?;
+    Ok((OwnedFd::from(socket).into(), listener.pid()))
+}
+
 const NAME: &str = "lenscast";
 const SYSTEM: &str = "/run/lenscast";
 const PREFIX: &str = "status-";
 const SUFFIX: &str = ".sock";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Connections that nobody accepts, as many as are queued.
+    pub(in super::super) fn fill(path: &Path) -> Vec<UnixStream> {
+        std::iter::from_fn(|| connect(path, None, |_| true).ok())
+            .map(|(queued, _)| queued)
+            .collect()
+    }
 
     #[test]
     fn the_places_there_are_best_first() {
@@ -134,5 +197,47 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         assert_eq!(sockets(directory.path()).unwrap(), ours);
+    }
+
+    #[test]
+    fn strangers_and_the_silent_are_told_from_who_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = socket_of(directory.path(), 7);
+        let connect = |is_trusted: bool| {
+            [None, Some(Duration::from_millis(10))].map(|wait| connect(&path, wait, |_| is_trusted))
+        };
+        let is = |kind, tried: &Result<_, ConnectError>| match tried {
+            Err(ConnectError::Io(error)) => error.kind() == kind,
+            _ => false,
+        };
+        assert!(connect(true).iter().all(|tried| is(io::ErrorKind::NotFound, tried)));
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        assert!(connect(true).iter().all(|tried| is(io::ErrorKind::ConnectionRefused, tried)));
+        listener.listen(8).unwrap();
+        let own = nix::unistd::geteuid().as_raw();
+        for tried in connect(false) {
+            assert!(matches!(tried, Err(ConnectError::Stranger(user)) if user == own));
+        }
+        for tried in connect(true) {
+            assert_eq!(tried.unwrap().1, std::process::id() as i32);
+        }
+        // It stops accepting, and its queue fills up.
+        let _queue = fill(&path);
+        for tried in connect(true) {
+            assert!(matches!(tried, Err(ConnectError::Silent)), "{tried:?}");
+        }
+    }
+
+    /// The file is of one who is trusted, and who listens is not.
+    #[test]
+    fn what_counts_is_who_listens() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = socket_of(directory.path(), 7);
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let asked = std::cell::Cell::new(0);
+        let is_trusted = |_| asked.replace(asked.get() + 1) == 0;
+        let tried = connect(&path, None, is_trusted);
+        assert!(matches!(tried, Err(ConnectError::Stranger(_))), "{tried:?}");
     }
 }

@@ -150,7 +150,7 @@ impl fmt::Display for Table<'_> {
 }
 
 /// Text of others: one short line of it, and nothing that a terminal would obey.
-struct Plain<'a>(&'a str);
+pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

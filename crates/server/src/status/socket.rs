@@ -6,10 +6,7 @@
 use std::{
     fs::{self, DirBuilder},
     io,
-    os::{
-        fd::OwnedFd,
-        unix::{fs::DirBuilderExt, net::UnixStream as Blocking},
-    },
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -31,7 +28,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    place,
+    place::{self, ConnectError},
     snapshot::{About, Snapshot, VERSION},
 };
 use crate::shared::Shared;
@@ -89,13 +86,27 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// When none can be used, or another server has the name.
+    /// When none can be used, or another server of this user has the name.
     pub fn bind(directories: &[PathBuf]) -> Result<Self, BindError> {
+        Self::bind_beside(directories, |user| user == geteuid().as_raw())
+    }
+
+    /// The same; users whom `is_own` does not accept have names of their own.
+    fn bind_beside(
+        directories: &[PathBuf],
+        is_own: impl Fn(u32) -> bool,
+    ) -> Result<Self, BindError> {
         let mut tried = Vec::new();
         for directory in directories {
             let path = place::socket_of(directory, std::process::id());
-            if let Some(owner) = living(&path) {
-                return Err(BindError::InUse { path, owner });
+            match place::connect(&path, None, &is_own) {
+                Ok((_, owner)) => return Err(BindError::InUse { path, owner }),
+                Err(ConnectError::Silent) => return Err(BindError::InUse { path, owner: 0 }),
+                Err(error @ ConnectError::Stranger(_)) => {
+                    tried.push((directory.clone(), io::Error::other(error)));
+                    continue;
+                }
+                Err(ConnectError::Io(_)) => {}
             }
             match prepare(directory).and_then(|()| listen(&path)) {
                 Ok(listener) => return Ok(Self { listener, path }),
@@ -224,15 +235,9 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(OwnedFd::from(socket).into())
 }
 
-/// The process that listens there.
-fn living(path: &Path) -> Option<i32> {
-    let stream = Blocking::connect(path).ok()?;
-    let owner = nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::PeerCredentials);
-    Some(owner.map_or(0, |owner| owner.pid()))
-}
-
 fn is_refused(path: &Path) -> bool {
-    Blocking::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    matches!(place::connect(path, None, |_| true), Err(ConnectError::Io(error)) if refused(&error))
 }
 
 fn tried(places: &[(PathBuf, io::Error)]) -> String {

@@ -1,6 +1,6 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, net::UnixStream as Blocking},
 };
 
 use super::*;
@@ -135,32 +135,33 @@ async fn what_is_no_question_is_refused_and_harms_nobody() {
 }
 
 /// Those who neither ask nor read give way after their time; one more is turned away meanwhile.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_holds_a_place_without_using_it_loses_it() {
-    let time = Duration::from_millis(300);
-    let limits = Limits { status_clients: 2, status_time: time, ..Limits::default() };
-    let house = House::new(limits);
+    let limits = Limits { status_clients: 2, ..Limits::default() };
+    let house = House::new(limits.clone());
     let path = house.socket.clone();
-    let turned_away = tokio::task::spawn_blocking(move || {
+    // The server's time stands still while a blocking thread runs.
+    let hold = move || {
         let silent = Blocking::connect(&path).unwrap();
         let mut deaf = Blocking::connect(&path).unwrap();
         let mut one_more = Blocking::connect(&path).unwrap();
+        one_more.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!(one_more.read(&mut [0; 64]).unwrap(), 0, "it is closed");
         // It asks far more than its buffers hold answers.
-        deaf.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
-        let asked = (0..100_000).take_while(|_| deaf.write_all(b"{\"get\":\"status\"}\n").is_ok());
-        let asked = asked.count();
-        let closed = |mut stream: &Blocking| {
-            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            !matches!(stream.read(&mut [0; 64]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-        };
-        let _ = one_more.write_all(b"{\"get\":\"status\"}\n");
-        let one_more = one_more.read(&mut [0; 64]).unwrap_or(0);
-        (asked, closed(&silent), one_more)
-    });
-    let (asked, silent_is_closed, one_more) = turned_away.await.unwrap();
-    assert!(asked < 100_000, "all that was asked was answered");
-    assert!(silent_is_closed);
-    assert_eq!(one_more, 0);
+        deaf.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let error = deaf.write_all(&b"{\"get\":\"status\"}\n".repeat(100_000)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "not all that was asked is answered");
+        (silent, deaf)
+    };
+    let (mut silent, mut deaf) = tokio::task::spawn_blocking(hold).await.unwrap();
+    sleep(2 * limits.status_time).await;
+    let released = move || {
+        silent.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0);
+        let error = deaf.write_all(b"\n").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    };
+    tokio::task::spawn_blocking(released).await.unwrap();
     assert!(find(house.places(), None).await.is_ok(), "a place is free again");
 }
 
@@ -200,4 +201,31 @@ async fn the_first_place_that_can_be_used_is() {
         Socket::bind(&[]).unwrap_err().to_string(),
         "there is no place for the status socket"
     );
+}
+
+#[tokio::test]
+async fn a_name_that_another_user_holds_is_no_hindrance() {
+    let house = House::new(Limits::default());
+    let [other, run] = house.places();
+    let socket = Socket::bind_beside(&[run.clone(), other.clone()], |_| false).unwrap();
+    assert_eq!(socket.path().parent(), Some(&*other));
+    let error = Socket::bind_beside(&[run], |_| false).unwrap_err().to_string();
+    assert!(error.contains("another user"), "{error}");
+}
+
+/// A server that is stopped neither holds up another, nor is it taken for one that is gone.
+#[tokio::test]
+async fn one_that_accepts_nothing_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (dead, own) = (u32::MAX, std::process::id());
+    let stopped = [dead, own].map(|pid| {
+        let path = place::socket_of(directory.path(), pid);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let queue = place::tests::fill(&path);
+        (path, listener, queue)
+    });
+    prepare(directory.path()).unwrap();
+    assert!(stopped.iter().all(|(path, ..)| path.exists()));
+    let error = Socket::bind(&[directory.path().to_owned()]).unwrap_err();
+    assert!(matches!(error, BindError::InUse { .. }), "{error}");
 }
