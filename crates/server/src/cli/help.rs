@@ -5,7 +5,8 @@ What to stream: [NAME=]KIND:ARG[?key=value&key=value]. May be given several time
 a NAME, which is the path of its URL. Without any, the first camera is served as `cam`, or the \
 test card where there is none.
 
-  v4l2:DEVICE           a camera                   size fps format bitrate gop encoder controls on_demand offline
+  v4l2:DEVICE           a camera                   size fps format bitrate gop encoder controls
+                                                   on_demand offline
   test:                 the moving test card       size fps bitrate gop encoder on_demand
   file:PATH             H.264 in Annex B or MP4    fps on_demand
   stdin:yuv420p         raw pictures from a pipe   size (needed) fps bitrate gop encoder
@@ -16,10 +17,10 @@ test card where there is none.
   bitrate  2M, 800k or 1500000 bits per second; without it, chosen by size and fps
   gop      from one keyframe to the next: 1s, 500ms or 30 (frames)
   encoder  auto (the machine's own, else openh264), openh264, or the node of one: /dev/video11
-  format   of a camera: h264 (not encoded again), nv12, i420, yuyv, uyvy, mjpeg; without it, what fits best
+  format   of a camera: h264 (not encoded again), nv12, i420, yuyv, uyvy, mjpeg; else what fits best
   controls of a camera: brightness=10,contrast=5, by the names of `v4l2-ctl --list-ctrls`
-  on_demand  whether it runs only while somebody watches: true (cameras, the test card) or false (files)
-  offline  what is seen while a camera is away: freeze (its last picture) or card
+  on_demand  true: it runs only while somebody watches, as cameras and the test card do; or false
+  offline  while a camera is away: freeze (its last picture is seen on) or card
 
 DEVICE is a node (/dev/video0), a name that stays when cameras are plugged in elsewhere or in \
 another order (by-id/usb-…, by-path/…, or the bus, usb-0000:00:14.0-1), or nothing: the first \
