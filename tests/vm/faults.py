@@ -10,6 +10,8 @@ import struct
 from contextlib import contextmanager
 from pathlib import Path
 
+from claims import wait_until
+
 
 class Vivid:
     """A camera of vivid's, by its node."""
@@ -59,6 +61,25 @@ def encoder_told(**parameters):
     finally:
         for name, value in before.items():
             (PARAMETERS / name).write_text(value)
+
+
+@contextmanager
+def encoder_misbehaves(seconds=60, **parameters):
+    """The same, for as long as this lasts and until it has struck: it never does where another
+    encoder is at work. Not with parameters that are no misbehaviour.
+    """
+
+    def struck():
+        return int((PARAMETERS / "faults").read_text())
+
+    before = struck()
+    with encoder_told(**parameters):
+        yield
+        wait_until(
+            lambda: struck() > before,
+            lambda: f"the test encoder, told {parameters}, meets no picture to do so with",
+            seconds,
+        )
 
 
 def _set(node, control, value):

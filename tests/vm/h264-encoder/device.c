@@ -74,6 +74,10 @@ unsigned int qbuf_errno = EIO;
 module_param(qbuf_errno, uint, 0644);
 MODULE_PARM_DESC(qbuf_errno, "with this error");
 
+atomic_t faults;
+module_param_named(faults, faults.counter, int, 0444);
+MODULE_PARM_DESC(faults, "how often any of these has struck");
+
 static int encoder_open(struct file *file)
 {
 	struct encoder *encoder = video_drvdata(file);

@@ -12,6 +12,7 @@
 #ifndef ENCODER_H
 #define ENCODER_H
 
+#include <linux/atomic.h>
 #include <linux/mutex.h>
 #include <linux/workqueue.h>
 #include <media/media-device.h>
@@ -44,6 +45,8 @@ extern unsigned int keyframe_flags;
 extern unsigned int withhold_headers;
 extern unsigned int qbuf_fail_every;
 extern unsigned int qbuf_errno;
+/* How often any of these has struck; to be read. */
+extern atomic_t faults;
 
 enum keyframe_flags { KEYFRAME_RIGHT, KEYFRAME_NEVER, KEYFRAME_ALWAYS, KEYFRAME_SWAPPED };
 enum withhold_headers { HEADERS_AS_TOLD, HEADERS_PER_START, HEADERS_ONCE };

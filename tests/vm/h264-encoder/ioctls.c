@@ -116,8 +116,10 @@ static int queue_buffer(struct file *file, void *priv, struct v4l2_buffer *buffe
 	struct context *context = context_of(file);
 	unsigned int every = READ_ONCE(qbuf_fail_every);
 
-	if (every && ++context->qbufs % every == 0)
+	if (every && ++context->qbufs % every == 0) {
+		atomic_inc(&faults);
 		return -(int)clamp(READ_ONCE(qbuf_errno), 1U, 133U);
+	}
 	return v4l2_m2m_ioctl_qbuf(file, priv, buffer);
 }
 

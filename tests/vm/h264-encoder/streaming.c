@@ -24,10 +24,13 @@ static int job_ready(void *priv)
 	unsigned int limit = READ_ONCE(stall_after);
 
 	if (limit && context->frames_out >= limit)
-		return 0;
+		goto stalled;
 	if (stall_low_level && context->frames_out && !level_suffices(context))
-		return 0;
+		goto stalled;
 	return 1;
+stalled:
+	atomic_inc(&faults);
+	return 0;
 }
 
 static void device_run(void *priv)
@@ -42,6 +45,11 @@ const struct v4l2_m2m_ops encoder_m2m_ops = {
 	.job_ready = job_ready,
 };
 
+static bool headers_wanted(const struct context *context, bool key)
+{
+	return !context->wrote_headers || (key && context->repeat_headers->cur.val);
+}
+
 static bool headers_due(const struct context *context, bool key)
 {
 	switch (withhold_headers) {
@@ -50,7 +58,7 @@ static bool headers_due(const struct context *context, bool key)
 	case HEADERS_PER_START:
 		return !context->wrote_headers;
 	default:
-		return !context->wrote_headers || (key && context->repeat_headers->cur.val);
+		return headers_wanted(context, key);
 	}
 }
 
@@ -86,6 +94,8 @@ static bool key_due(struct context *context)
 
 static void set_flags(struct vb2_v4l2_buffer *buffer, bool key)
 {
+	bool is_key = key;
+
 	switch (keyframe_flags) {
 	case KEYFRAME_NEVER:
 		key = false;
@@ -97,6 +107,8 @@ static void set_flags(struct vb2_v4l2_buffer *buffer, bool key)
 		key = !key;
 		break;
 	}
+	if (key != is_key)
+		atomic_inc(&faults);
 	buffer->flags &= ~(V4L2_BUF_FLAG_KEYFRAME | V4L2_BUF_FLAG_PFRAME | V4L2_BUF_FLAG_BFRAME);
 	buffer->flags |= key ? V4L2_BUF_FLAG_KEYFRAME : V4L2_BUF_FLAG_PFRAME;
 }
@@ -127,6 +139,8 @@ static enum vb2_buffer_state encode(struct context *context, struct vb2_v4l2_buf
 		raw = raw_picture(context, planes);
 		if (headers_due(context, key))
 			write_parameter_sets(&bits, &sequence);
+		else if (headers_wanted(context, key))
+			atomic_inc(&faults);
 		if (key)
 			write_idr(&bits, &sequence, &context->position, &raw);
 		else
@@ -145,6 +159,7 @@ static enum vb2_buffer_state encode(struct context *context, struct vb2_v4l2_buf
 		context->debt += max_t(s64, (s64)bits_length(&bits) - share(context), 0);
 	set_flags(destination, key);
 	if (nth(++context->buffers_out, error_every)) {
+		atomic_inc(&faults);
 		vb2_set_plane_payload(coded, 0, bits_length(&bits) / 2);
 		return VB2_BUF_STATE_ERROR;
 	}
@@ -198,6 +213,7 @@ void encode_work(struct work_struct *work)
 	}
 	dropped = nth(++context->frames_in, READ_ONCE(drop_every));
 	if (dropped) {
+		atomic_inc(&faults);
 		vb2_set_plane_payload(&destination->vb2_buf, 0, 0);
 		state = VB2_BUF_STATE_DONE;
 	} else {

@@ -41,6 +41,7 @@ class House:
             self.shown = BLUE
             # What FFmpeg says while it joins is its own.
             self.joined = self.change()
+            self.must_be_encoded_by(TEST_ENCODER)
             self.stack = stack.pop_all()
         return self
 
@@ -54,6 +55,19 @@ class House:
         self.shown = PATTERNS[(PATTERNS.index(self.shown) + 1) % len(PATTERNS)]
         camera.tell(TEST_PATTERN, self.shown)
         return max(viewer.wait_for(self.looks[self.shown], seconds) for viewer in self.viewers)
+
+    def stream(self):
+        """What the server's status says of the stream."""
+        (stream,) = self.server.status()["streams"]
+        return stream
+
+    def must_be_encoded_by(self, name):
+        encoder = self.stream()["encoder"]
+        assert encoder and encoder.startswith(name), f"{encoder} encodes, and not {name}"
+
+    def encoder_failures(self):
+        """How often the encoder was opened again, or another took over, by the log."""
+        return sum(self.server.log().count(words) for words in ENCODER_FAILED)
 
     def must_be_content(self, since=None, until=float("inf")):
         """That everybody still watches, and had nothing to complain of in that time, or ever."""
@@ -151,5 +165,8 @@ SIZE = (320, 180)
 ASKED = "size=320x180&fps=5"
 # vivid's test patterns: bars, and plain ones that no card of the server looks like.
 PATTERNS = BARS, RED, GREEN, BLUE = 0, 7, 8, 9
+# What nothing else in the machine is, and openh264 least of all.
+TEST_ENCODER = "H.264 test encoder"
+ENCODER_FAILED = ("the encoder is opened again", "openh264 encodes from now on")
 RECEIVE_LIMIT = Path("/proc/sys/net/core/rmem_max")
 RECEIVE_BUFFER = 8 << 20

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from house import House
+from house import TEST_ENCODER, House
 from serving import prove
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -38,7 +38,8 @@ def goes_on(settings):
         house.must_be_content()
         before, since, ends = Footprint(house.server), house.joined, deadline(settings.seconds)
         while time.monotonic() < ends:
-            trouble = chance.choice(TROUBLES)
+            trouble, counted = chance.choice(TROUBLES)
+            counts = house.stream()
             begun = time.monotonic()
             house.must_be_content(since, begun)
             work = Footprint(house.server).processor
@@ -52,12 +53,14 @@ def goes_on(settings):
                 f"seen {since - over:4.1f} s after; {used * 100:.0f} % of a processor",
                 flush=True,
             )
+            # What never struck would prove nothing.
+            if counted:
+                must_grow(house, counted, counts)
             assert took[-1] < SOON, f"after that it took {took[-1]:.1f} s"
             if chance.random() < 0.2:
                 house.server.probe("cam", chance.choice(("udp", "tcp")), seconds=1)
-        # What openh264 has taken over goes back to the encoder at the next start.
-        unplugged(house, chance)
-        house.change()
+        house.must_be_content(since)
+        since = start_again(house)
         before.must_be_again(house.server)
         house.must_be_content(since)
         house.server.stop()
@@ -97,10 +100,20 @@ def unplugged(house, chance):
 
 
 def fails_to_start(house, chance):
-    fault = chance.choice((faults.REQBUFS_FAILS, faults.STREAMON_FAILS, faults.QBUF_FAILS))
+    fault, call = chance.choice(
+        (
+            (faults.REQBUFS_FAILS, "VIDIOC_REQBUFS"),
+            (faults.STREAMON_FAILS, "VIDIOC_STREAMON"),
+            (faults.QBUF_FAILS, "VIDIOC_QBUF"),
+        )
+    )
+    before = house.server.log().count(call)
     house.camera.tell(fault)
     with house.camera.unplugged():
         time.sleep(chance.uniform(0.2, 1))
+    wait_until(
+        lambda: house.server.log().count(call) > before, lambda: f"the log tells of no {call}"
+    )
 
 
 def takes_no_buffer(house, chance):
@@ -118,8 +131,10 @@ def damages(house, chance):
 
 
 def drops(house, chance):
+    counts = house.stream()
     house.camera.tell(faults.DROPPED, chance.randint(20, 90))
     time.sleep(chance.uniform(0.5, 3))
+    must_grow(house, "gaps", counts)
     house.camera.tell(faults.DROPPED, 0)
 
 
@@ -131,33 +146,53 @@ def panics(house, chance):
 
 
 def encoder(name, *choices):
-    """A misbehaviour of the encoder, for a while."""
+    """A misbehaviour of the encoder, for a while, and until it has struck."""
 
-    def misbehaves(_, chance):
-        with faults.encoder_told(**chance.choice(choices)):
+    def misbehaves(house, chance):
+        if not house.stream()["encoder"].startswith(TEST_ENCODER):
+            start_again(house)
+        with faults.encoder_misbehaves(**chance.choice(choices)):
             time.sleep(chance.uniform(0.5, 5))
 
     misbehaves.__name__ = name
     return misbehaves
 
 
+def start_again(house):
+    """What openh264 has taken over goes back to the encoder at the next start; when it is seen."""
+    with house.camera.unplugged():
+        pass
+    seen = house.change()
+    house.must_be_encoded_by(TEST_ENCODER)
+    return seen
+
+
+def must_grow(house, counted, before):
+    """What the server's status counts of the stream."""
+    wait_until(
+        lambda: house.stream()[counted] > before[counted],
+        lambda: f"{counted} are {before[counted]} as before: {house.stream()}",
+    )
+
+
 def deadline(seconds):
     return time.monotonic() + seconds
 
 
+# With what the server's status counts of it; the encoder counts for itself.
 TROUBLES = (
-    unplugged,
-    fails_to_start,
-    takes_no_buffer,
-    breaks_down,
-    damages,
-    drops,
-    panics,
-    encoder("encoder_stalls", {"stall_after": 1}, {"stall_after": 5}),
-    encoder("encoder_flags", *({"keyframe_flags": which} for which in (1, 2, 3))),
-    encoder("encoder_drops", {"drop_every": 2}, {"drop_every": 5}),
-    encoder("encoder_damages", {"error_every": 2}, {"error_every": 5}),
-    encoder("encoder_refuses", {"qbuf_fail_every": 3}, {"qbuf_fail_every": 11}),
+    (unplugged, "failures"),
+    (fails_to_start, "failures"),
+    (takes_no_buffer, "failures"),
+    (breaks_down, "failures"),
+    (damages, "gaps"),
+    (drops, "gaps"),
+    (panics, "panics"),
+    (encoder("encoder_stalls", {"stall_after": 1}, {"stall_after": 5}), None),
+    (encoder("encoder_flags", *({"keyframe_flags": which} for which in (1, 2, 3))), None),
+    (encoder("encoder_drops", {"drop_every": 2}, {"drop_every": 5}), None),
+    (encoder("encoder_damages", {"error_every": 2}, {"error_every": 5}), None),
+    (encoder("encoder_refuses", {"qbuf_fail_every": 3}, {"qbuf_fail_every": 11}), None),
 )
 # Two seconds, on a machine that is not emulated.
 SOON = 15
