@@ -29,10 +29,12 @@ enum Act {
     Fail,
     Panic,
     Finish,
+    /// Goes on when what was before has been seen.
+    Seen,
     /// Nothing, until it is stopped.
     Hold,
 }
-use Act::{Delta, Fail, Finish, Hold, Keyframe, Panic};
+use Act::{Delta, Fail, Finish, Hold, Keyframe, Panic, Seen};
 
 /// Runs of a source, each as it is scripted; one without a script cannot be opened.
 #[derive(Default)]
@@ -42,6 +44,7 @@ struct Script {
     opened: AtomicUsize,
     asked: AtomicUsize,
     open_now: AtomicUsize,
+    is_seen: AtomicBool,
 }
 
 struct Scripted {
@@ -65,13 +68,21 @@ impl Source for Scripted {
                 time,
             ))))
         };
-        match self.acts.pop_front().unwrap_or(Hold) {
+        let mut act = self.acts.pop_front().unwrap_or(Hold);
+        if matches!(act, Seen) {
+            while !self.script.is_seen.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            act = self.acts.pop_front().unwrap_or(Hold);
+        }
+        match act {
             Keyframe => unit(0x65),
             Delta => unit(0x41),
             Fail => Err(gone()),
             Panic => panic!("on purpose"),
             Finish => Ok(None),
-            Hold => {
+            // One of these is enough.
+            Hold | Seen => {
                 while !self.stop.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -235,11 +246,12 @@ async fn a_wish_alone_makes_it_run() {
 #[tokio::test]
 async fn viewers_stay_when_a_source_fails_and_go_on_with_its_next_keyframe() {
     // Delta: a camera may begin in the middle.
-    let kept = Kept::start(&[&[Keyframe, Delta, Fail], &[Delta, Keyframe, Delta]], ALWAYS);
+    let kept = Kept::start(&[&[Keyframe, Delta, Seen, Fail], &[Delta, Keyframe, Delta]], ALWAYS);
     let mut cursor = kept.join();
     let mut seen = Vec::new();
-    for _ in 0..4 {
+    for number in 0..4 {
         seen.push(kept.next(&mut cursor).await);
+        kept.script.is_seen.store(number >= 1, Ordering::SeqCst);
     }
     let kinds: Vec<bool> = seen.iter().map(|picture| picture.batch.is_keyframe()).collect();
     assert_eq!(kinds, [true, false, true, false]);
@@ -256,9 +268,10 @@ async fn viewers_stay_when_a_source_fails_and_go_on_with_its_next_keyframe() {
 
 #[tokio::test]
 async fn a_panic_costs_a_run_and_not_the_stream() {
-    let kept = Kept::start(&[&[Keyframe, Panic], &[Keyframe]], ALWAYS);
+    let kept = Kept::start(&[&[Keyframe, Seen, Panic], &[Keyframe]], ALWAYS);
     let mut cursor = kept.join();
     assert!(kept.next(&mut cursor).await.batch.is_keyframe());
+    kept.script.is_seen.store(true, Ordering::SeqCst);
     assert!(kept.next(&mut cursor).await.batch.is_keyframe());
     let health = kept.mount.health().borrow().clone();
     assert_eq!((health.failures, health.panics), (1, 1));
