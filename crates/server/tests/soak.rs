@@ -24,7 +24,7 @@ use tokio::{
 
 #[test]
 fn hundred_viewers_miss_nothing() {
-    let source = "hundred=test:?size=640x360&fps=15&bitrate=1M";
+    let source = "hundred=test:?size=640x360&fps=15&bitrate=1M&on_demand=false";
     let server = ServerProcess::start(binary(), &["--source", source, "--user", LOGIN]);
     let process = process_of("hundred");
     on_one_thread(async {
