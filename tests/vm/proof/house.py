@@ -92,7 +92,8 @@ class Viewer:
         # One thread, since several hold back as many pictures.
         command = ["ffmpeg", "-v", "error", "-threads", "1", "-rtsp_transport", self.transport]
         command += ["-buffer_size", str(RECEIVE_BUFFER), "-i", self.url, "-fps_mode", "passthrough"]
-        command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
+        # By its own choice it would count in whole pictures, and two could fall on one number.
+        command += ["-enc_time_base", "1:90000", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
