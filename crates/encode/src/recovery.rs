@@ -16,9 +16,12 @@ use crate::{Choice, Error};
 /// Which encoder a stream is to be encoded by, as its encoders fail.
 ///
 /// ```no_run
-/// # fn run(_: Box<dyn encode::Encoder>) -> encode::Error { unimplemented!() }
-/// # fn now() -> media::MediaTime { unimplemented!() }
-/// # fn stream(choice: encode::Choice, config: encode::Config) -> Result<(), encode::Error> {
+/// # fn stream(
+/// #     choice: encode::Choice,
+/// #     config: encode::Config,
+/// #     run: impl Fn(Box<dyn encode::Encoder>) -> encode::Error,
+/// #     now: impl Fn() -> media::MediaTime,
+/// # ) -> Result<(), encode::Error> {
 /// use encode::recovery::{Recovery, Remedy};
 ///
 /// let mut recovery = Recovery::new(choice);

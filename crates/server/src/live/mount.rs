@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tracing::{debug, info};
 
 use super::{
+    health::Health,
     keyframes::{KeyframeRequests, REUSE_WINDOW},
     log::{self, Delivery, Item, Limits, Log, Recent},
     stages::{Past, Stages, Stamps, Step, Turn, Typical},
@@ -130,37 +131,6 @@ pub enum Stage {
     Live(Arc<Announcement>),
     /// The source has ended or failed for good.
     Ended,
-}
-
-/// Where a source stands, for people.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Condition {
-    /// Nobody watches, and it does not run.
-    Idle,
-    /// It is being opened.
-    #[default]
-    Starting,
-    /// It is open.
-    Running,
-    /// It has failed, and is tried again.
-    Away,
-    /// It is over for good.
-    Over,
-}
-
-/// How a stream's source does, for people.
-#[derive(Clone, Debug, Default)]
-pub struct Health {
-    /// Where it stands.
-    pub condition: Condition,
-    /// How often it has been started.
-    pub starts: u64,
-    /// How often it has failed.
-    pub failures: u64,
-    /// How many of these were panics.
-    pub panics: u64,
-    /// Why it failed last.
-    pub last_failure: Option<Arc<str>>,
 }
 
 /// One stream under one name.

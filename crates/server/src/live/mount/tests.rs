@@ -34,20 +34,23 @@ pub(crate) struct Stream {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
+pub(crate) fn identity() -> Identity {
+    Identity {
+        name: "cam".to_owned(),
+        users: None,
+        ssrc: Ssrc(0x1e45_ca57),
+        // Wraps within every test that sends more than a handful of packets.
+        first_sequence: Sequence(65_530),
+        first_timestamp: RtpTimestamp(9_000),
+        cname: "tests@lenscast".to_owned(),
+        packet_size: 1372,
+    }
+}
+
 impl Stream {
     pub(crate) fn new(start: Start) -> Self {
         let clock = RuntimeClock::start();
-        let identity = Identity {
-            name: "cam".to_owned(),
-            users: None,
-            ssrc: Ssrc(0x1e45_ca57),
-            // Wraps within every test that sends more than a handful of packets.
-            first_sequence: Sequence(65_530),
-            first_timestamp: RtpTimestamp(9_000),
-            cname: "tests@lenscast".to_owned(),
-            packet_size: 1372,
-        };
-        let (mount, publisher) = Mount::new(identity, start, Arc::clone(&clock)).unwrap();
+        let (mount, publisher) = Mount::new(identity(), start, Arc::clone(&clock)).unwrap();
         Self { mount, publisher, clock }
     }
 

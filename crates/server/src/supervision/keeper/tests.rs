@@ -9,7 +9,7 @@ use std::{
 
 use capture::{Captured, Description, Source};
 use media::{AccessUnit, Colours, FrameRate};
-use rtp_packetizer::{RtpTimestamp, Sequence, Ssrc};
+use rtp_packetizer::Sequence;
 use tokio::time::timeout;
 
 use super::*;
@@ -17,7 +17,7 @@ use crate::{
     clock::SystemClock,
     live::{
         Cursor, Picture, Stage,
-        mount::{Identity, Start},
+        mount::{Identity, Start, tests::identity},
     },
 };
 
@@ -125,15 +125,8 @@ impl Kept {
         let runs = Mutex::new(runs.iter().map(|acts| acts.to_vec()).collect());
         let script = Arc::new(Script { runs, description, ..Script::default() });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let identity = Identity {
-            name: "cam".to_owned(),
-            users: None,
-            ssrc: Ssrc(1),
-            first_sequence: Sequence(100),
-            first_timestamp: RtpTimestamp(9_000),
-            cname: "tests@lenscast".to_owned(),
-            packet_size: 1372,
-        };
+        // Nothing wraps here.
+        let identity = Identity { first_sequence: Sequence(100), ..identity() };
         let start = Start::Cached { span: Duration::from_secs(2), bytes: 1 << 20 };
         let (mount, publisher) = Mount::new(identity, start, clock.clone()).unwrap();
         let own = script.clone();
