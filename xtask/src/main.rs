@@ -3,6 +3,7 @@
 mod aarch64;
 mod apt;
 mod compare;
+mod counts;
 mod coverage;
 mod fuzz;
 mod layers;
@@ -34,6 +35,8 @@ enum Chore {
     Test(test::Arguments),
     /// Measure what lenscast costs, as a multiple of a bare loop; docs/performance.md says how
     Compare(compare::Arguments),
+    /// Count the instructions of what is done most, and compare with those that were kept
+    Counts(counts::Arguments),
     /// Measure which lines the tests run; pure crates must have nearly all of them run
     Coverage(coverage::Arguments),
     /// Run the fuzz targets, each until it has used so much processor time
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     let result = match &cli.chore {
         Chore::Test(arguments) => test::run(&workspace, arguments),
         Chore::Compare(arguments) => compare::run(&workspace, arguments),
+        Chore::Counts(arguments) => counts::run(&workspace, arguments),
         Chore::Coverage(arguments) => coverage::run(&workspace, arguments),
         Chore::Fuzz(arguments) => fuzz::fuzz(&workspace, arguments),
         Chore::Layers => layers::check(&workspace).map(|summary| println!("{summary}")),

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use crate::{
-    aarch64, layers, matrix,
+    aarch64, counts, layers, matrix,
     server::{Server, probe},
     vm,
     workspace::{Workspace, run, run_marking},
@@ -42,6 +42,8 @@ pub(crate) enum Name {
     Readme,
     /// Many viewers at once
     Soak,
+    /// Instructions, compared with those that were kept
+    Counts,
     /// The static binary
     Static,
     /// Tests and binary for 64-bit Arm, emulated
@@ -76,6 +78,7 @@ pub(crate) const ALL: &[Stage] = &[
     Stage::new(Name::Interop, interop),
     Stage::new(Name::Readme, readme),
     Stage::new(Name::Soak, soak),
+    Stage::new(Name::Counts, counts::run_stage),
     Stage::new(Name::Static, static_binary),
     Stage::new(Name::Aarch64, aarch64::run_stage),
     Stage::new(Name::Vm, vm::run_stage),

@@ -5,6 +5,7 @@ use std::{env, path::Path, process::Command};
 use anyhow::{Context, bail};
 
 use crate::{
+    counts,
     stages::Name,
     vm,
     workspace::{Workspace, output, run, succeeds},
@@ -50,6 +51,9 @@ fn list(missing: &[&Tool]) -> String {
         let how = match tool.how {
             How::Apt(packages) => format!("apt-get install {packages}"),
             How::Cargo(package) => format!("cargo install --locked {package}   (takes minutes)"),
+            How::CargoInto { package, place } => {
+                format!("cargo install --locked --debug --root target/{place} {package}")
+            }
             How::Rustup(component) => format!("rustup component add {component}"),
             How::Pip { packages, .. } => {
                 format!("python3 -m venv target/python && target/python/bin/pip install {packages}")
@@ -80,6 +84,10 @@ fn install_all(workspace: &Workspace, missing: &[&Tool]) -> anyhow::Result<()> {
             How::Cargo(package) => {
                 println!("{package} is built from source: that takes minutes");
                 run(&mut workspace.cargo(&format!("install --locked {package}")))?;
+            }
+            How::CargoInto { package, place } => {
+                let mut install = workspace.cargo("install --locked --debug --force --root");
+                run(install.arg(workspace.target.join(place)).arg(package))?;
             }
             How::Rustup(component) => {
                 run(workspace.command("rustup").args(["component", "add", component]))?;
@@ -156,6 +164,12 @@ struct Tool {
 enum How {
     Apt(&'static str),
     Cargo(&'static str),
+    /// Into a place in target; it does not have to be fast.
+    CargoInto {
+        /// With its version, which must be that.
+        package: &'static str,
+        place: &'static str,
+    },
     Rustup(&'static str),
     /// Into target/python, made where it is not there.
     Pip {
@@ -212,6 +226,18 @@ const TOOLS: &[Tool] = &[
         stages: &[Name::Build, Name::Units, Name::Interop, Name::Soak, Name::Static, Name::Aarch64],
         is_there: |workspace| succeeds(&mut workspace.cargo("nextest --version")),
         how: How::Cargo("cargo-nextest"),
+    },
+    Tool {
+        name: "valgrind",
+        stages: &[Name::Counts],
+        is_there: |_| prints_version("valgrind"),
+        how: How::Apt("valgrind"),
+    },
+    Tool {
+        name: "gungraun-runner",
+        stages: &[Name::Counts],
+        is_there: counts::has_runner,
+        how: How::CargoInto { package: counts::PACKAGE, place: counts::PLACE },
     },
     Tool {
         name: "FFmpeg with libx264",
@@ -397,6 +423,7 @@ const BUILDING: &[Name] = &[
     Name::Interop,
     Name::Readme,
     Name::Soak,
+    Name::Counts,
     Name::Static,
     Name::Aarch64,
     Name::Vm,

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use benches::pictures::{LARGE, SMALL, batch, inter, keyframe};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use lenscast::{
     egress::{
@@ -27,8 +28,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
 };
-
-use crate::pictures::{LARGE, SMALL, batch, inter, keyframe};
 
 pub(crate) fn benches(criterion: &mut Criterion) {
     udp(criterion);

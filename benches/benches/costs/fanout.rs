@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use benches::pictures::{INTERVAL, SMALL, batch, inter, keyframe};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use lenscast::{
     egress::{
@@ -21,10 +22,7 @@ use lenscast::{
 use media::{Clock, MediaTime, WallTime};
 use rtp_packetizer::{RtpTimestamp, Sequence, Ssrc};
 
-use crate::{
-    egress::{Seat, runtime},
-    pictures::{INTERVAL, SMALL, inter, keyframe},
-};
+use crate::egress::{Seat, runtime};
 
 pub(crate) fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fanout");
@@ -75,7 +73,7 @@ async fn publish(size: usize, viewers: usize, pictures: u64) -> Duration {
     publisher.publish(&keyframe(SMALL));
     let first = sent(&seats[0].2).await;
     let picture = inter(size);
-    let each = u64::try_from(crate::pictures::batch(&picture).packet_count()).unwrap_or(u64::MAX);
+    let each = u64::try_from(batch(&picture).packet_count()).unwrap_or(u64::MAX);
 
     let mut took = Duration::ZERO;
     for number in 1..=pictures {

@@ -2,13 +2,12 @@
 
 use std::hint::black_box;
 
+use benches::pictures::{LARGE, SMALL, batch, inter, keyframe, published};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use lenscast::live::{
     Picture,
     log::{Limits, Log},
 };
-
-use crate::pictures::{LARGE, SMALL, batch, inter, keyframe, published};
 
 pub(crate) fn benches(criterion: &mut Criterion) {
     let (large, small) = (batch(&keyframe(LARGE)), batch(&inter(SMALL)));

@@ -7,17 +7,18 @@
 use criterion::{Criterion, criterion_main};
 
 mod auth;
+mod convert;
 mod egress;
 mod fanout;
 mod log;
 mod packetize;
 mod parse;
-mod pictures;
 mod rtcp;
 
 /// Everything, in the order of a picture's and a request's way.
 fn costs() {
     let mut criterion = Criterion::default().without_plots().configure_from_args();
+    convert::benches(&mut criterion);
     packetize::benches(&mut criterion);
     log::benches(&mut criterion);
     egress::benches(&mut criterion);

@@ -4,11 +4,10 @@
 
 use std::hint::black_box;
 
+use benches::pictures::{self, LARGE, SMALL, batch, inter, keyframe, packetizer, sliced};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use media::{AccessUnit, MediaTime};
 use rtp_packetizer::RtpTimestamp;
-
-use crate::pictures::{self, LARGE, SMALL, batch, inter, keyframe, packetizer, sliced};
 
 pub(crate) fn benches(criterion: &mut Criterion) {
     let pictures = [

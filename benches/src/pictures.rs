@@ -11,43 +11,44 @@ use rtp_packetizer::{
 };
 
 /// A keyframe with its parameter sets.
-pub(crate) fn keyframe(size: usize) -> AccessUnit {
+pub fn keyframe(size: usize) -> AccessUnit {
     unit(&[SPS.to_vec(), PPS.to_vec(), slice(0x65, size)])
 }
 
 /// A picture in one slice.
-pub(crate) fn inter(size: usize) -> AccessUnit {
+pub fn inter(size: usize) -> AccessUnit {
     unit(&[slice(0x41, size)])
 }
 
 /// A picture in many slices, all of the same size.
-pub(crate) fn sliced(count: usize, size: usize) -> AccessUnit {
+pub fn sliced(count: usize, size: usize) -> AccessUnit {
     unit(&vec![slice(0x41, size); count])
 }
 
 /// The packets of a picture.
-pub(crate) fn batch(unit: &AccessUnit) -> PacketBatch {
+pub fn batch(unit: &AccessUnit) -> PacketBatch {
     packetizer().packetize(unit, RtpTimestamp(0)).expect("there is something to send")
 }
 
 /// A picture of one second's `number`-th thirtieth, the first of which is a keyframe.
-pub(crate) fn published(number: u64, keyframe: &PacketBatch, inter: &PacketBatch) -> Arc<Picture> {
+pub fn published(number: u64, keyframe: &PacketBatch, inter: &PacketBatch) -> Arc<Picture> {
     let batch = if number.is_multiple_of(30) { keyframe } else { inter };
     let published = MediaTime::from_nanos(0) + INTERVAL * u32::try_from(number).unwrap_or(u32::MAX);
     Arc::new(Picture { batch: batch.clone(), published, past: Past::default() })
 }
 
-pub(crate) fn packetizer() -> Packetizer {
+/// As the server makes it.
+pub fn packetizer() -> Packetizer {
     Packetizer::new(Config::default()).expect("the default is good")
 }
 
 /// NAL units with start codes.
-pub(crate) fn annexb(nals: &[Vec<u8>]) -> Bytes {
+pub fn annexb(nals: &[Vec<u8>]) -> Bytes {
     nals.iter().flat_map(|nal| [&[0, 0, 0, 1][..], nal].concat()).collect()
 }
 
 /// A slice without anything that looks like a start code.
-pub(crate) fn slice(header: u8, size: usize) -> Vec<u8> {
+pub fn slice(header: u8, size: usize) -> Vec<u8> {
     [header, 0x9a].into_iter().chain((0..size).map(|at| (at % 251) as u8 | 1)).take(size).collect()
 }
 
@@ -56,10 +57,13 @@ fn unit(nals: &[Vec<u8>]) -> AccessUnit {
 }
 
 /// Between two pictures.
-pub(crate) const INTERVAL: Duration = Duration::from_nanos(33_333_333);
-/// A keyframe of a stream of 4 Mbit/s, and a picture between keyframes.
-pub(crate) const LARGE: usize = 100_000;
-pub(crate) const SMALL: usize = 4_000;
-pub(crate) const SPS: &[u8] =
+pub const INTERVAL: Duration = Duration::from_nanos(33_333_333);
+/// A keyframe of a stream of 4 Mbit/s.
+pub const LARGE: usize = 100_000;
+/// A small picture between keyframes.
+pub const SMALL: usize = 4_000;
+/// A sequence parameter set.
+pub const SPS: &[u8] =
     &[0x67, 0x42, 0xc0, 0x1e, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
-pub(crate) const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x81];
+/// A picture parameter set.
+pub const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x81];
