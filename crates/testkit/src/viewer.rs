@@ -127,6 +127,19 @@ impl Error {
 /// When nothing could be watched, or the connection broke. A stream with flaws is no error: see
 /// [`Report::faults`].
 pub async fn watch(config: &Config) -> Result<Report, Error> {
+    attend(config, false).await
+}
+
+/// Watches until there was a whole keyframe, at most as long as [`watch`] does, and says goodbye.
+///
+/// # Errors
+///
+/// As of [`watch`]; it is none that no keyframe came: see [`Report::first_keyframe`].
+pub async fn join(config: &Config) -> Result<Report, Error> {
+    attend(config, true).await
+}
+
+async fn attend(config: &Config, until_keyframe: bool) -> Result<Report, Error> {
     let address = resolve(&config.url).await?;
     let started = Instant::now();
     let mut conversation = Conversation::connect(address, config, None, started).await?;
@@ -134,7 +147,7 @@ pub async fn watch(config: &Config) -> Result<Report, Error> {
     // Replies and datagrams are waited for at once; what comes is entered without waiting.
     let reception = RefCell::new(reception);
 
-    let mut report = Report::new(config.transport);
+    let mut report = Report::new(config.transport, started);
     let end = played + config.duration;
     let keep_alive = conversation.session_timeout() / 2;
     let mut next_keep_alive = pin!(sleep_until((Instant::now() + keep_alive).into()));
@@ -164,6 +177,9 @@ pub async fn watch(config: &Config) -> Result<Report, Error> {
             () = &mut end => break,
         }
         refused?;
+        if until_keyframe && reception.borrow().has_keyframe() {
+            break;
+        }
     }
     report.watched = played.elapsed();
 

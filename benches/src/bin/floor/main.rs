@@ -14,7 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, thread};
 use anyhow::{Context, bail};
 use capture::{Captured, Description, file};
 use clap::{Parser, ValueEnum};
-use lenscast::clock::SystemClock;
+use lenscast::{clock::SystemClock, resources::raise_open_files};
 use media::Clock;
 use rtp_packetizer::{
     RtpClock, RtpTimestamp, Ssrc,
@@ -73,6 +73,7 @@ fn main() -> ExitCode {
 
 /// Ends when the file cannot be read any more, or the process is told to.
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut source = file::open(&arguments.file, Arc::clone(&clock), file::Config::default())?;
     let mut packetizer = Packetizer::new(h264::Config { ssrc: SSRC, ..h264::Config::default() })?;

@@ -1,22 +1,27 @@
-//! What a process costs, as proc(5) tells.
+//! What a process costs, as proc(5) and its CPU clock tell.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
+};
+
+use nix::{
+    libc::clockid_t,
+    time::{ClockId, clock_gettime},
 };
 
 /// A process of this machine.
 #[derive(Clone, Debug)]
 pub struct Process {
     directory: PathBuf,
+    clock: ClockId,
 }
 
 /// What it uses at one moment.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// User and system time since it began, of all threads, in steps of 10 ms.
+    /// User and system time since it began, of all threads, those that have ended too.
     pub cpu: Duration,
     /// Bytes of memory it holds.
     pub resident: u64,
@@ -31,12 +36,14 @@ pub struct Usage {
 impl Process {
     /// The process of this number.
     pub fn new(id: u32) -> Self {
-        Self { directory: Path::new("/proc").join(id.to_string()) }
+        let clock = cpu_clock(id);
+        Self { directory: Path::new("/proc").join(id.to_string()), clock }
     }
 
     /// This process.
     pub fn current() -> Self {
-        Self { directory: PathBuf::from("/proc/self") }
+        let clock = ClockId::CLOCK_PROCESS_CPUTIME_ID;
+        Self { directory: PathBuf::from("/proc/self"), clock }
     }
 
     /// What it uses now.
@@ -46,19 +53,13 @@ impl Process {
     /// When it is gone, or belongs to somebody else.
     pub fn usage(&self) -> io::Result<Usage> {
         let malformed = || io::Error::from(io::ErrorKind::InvalidData);
-        let stat = fs::read_to_string(self.directory.join("stat"))?;
-        // The second field is the name in parentheses, which may hold anything.
-        let (_, fields) = stat.rsplit_once(") ").ok_or_else(malformed)?;
-        let mut fields = fields.split_ascii_whitespace().skip(11);
-        let mut ticks = || fields.next().and_then(|field| u64::from_str(field).ok());
-        let (user, system) = (ticks().ok_or_else(malformed)?, ticks().ok_or_else(malformed)?);
         let status = fs::read_to_string(self.directory.join("status"))?;
         let value = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line?.split_ascii_whitespace().next()?.parse::<u64>().ok()
         };
         Ok(Usage {
-            cpu: Duration::from_millis((user + system) * MILLIS_PER_TICK),
+            cpu: clock_gettime(self.clock)?.into(),
             resident: value("VmRSS").ok_or_else(malformed)? * 1024,
             peak: value("VmHWM").ok_or_else(malformed)? * 1024,
             threads: value("Threads").ok_or_else(malformed)?,
@@ -67,8 +68,15 @@ impl Process {
     }
 }
 
-/// `USER_HZ` is 100 on every architecture that matters.
-const MILLIS_PER_TICK: u64 = 10;
+/// The clock of a process's CPU time, as clock_getcpuclockid(3) makes it: the kernel takes the
+/// complement of the number, and in the lowest three bits what is counted. proc(5) has the same in
+/// steps of 10 ms, which is too coarse for what one viewer costs.
+fn cpu_clock(process: u32) -> ClockId {
+    ClockId::from_raw((!process << 3 | CPUCLOCK_SCHED) as clockid_t)
+}
+
+/// Time on a processor, not samples of it.
+const CPUCLOCK_SCHED: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -85,6 +93,9 @@ mod tests {
         assert!(after.peak >= after.resident && after.threads >= 1);
         // Another test of this process may close one meanwhile, but hardly all of them.
         assert!(after.descriptors >= 4, "{after:?}");
+        // By its number it is the same process.
+        let by_number = Process::new(std::process::id()).usage().unwrap();
+        assert!(by_number.cpu >= after.cpu && !after.cpu.is_zero(), "{by_number:?} {after:?}");
         drop(held);
         assert!(Process::new(u32::MAX).usage().is_err());
     }

@@ -19,7 +19,7 @@ pub(super) struct Reception {
     first: Option<First>,
     first_unit: Option<FirstUnit>,
     first_keyframe: Option<Duration>,
-    keyframes: u64,
+    keyframes: Vec<Instant>,
     bytes: u64,
     last_unit: Option<(Instant, RtpTimestamp)>,
     frame_gaps: Vec<Duration>,
@@ -61,7 +61,7 @@ impl Reception {
             first: None,
             first_unit: None,
             first_keyframe: None,
-            keyframes: 0,
+            keyframes: Vec::new(),
             bytes: 0,
             last_unit: None,
             frame_gaps: Vec::new(),
@@ -136,6 +136,11 @@ impl Reception {
         }
     }
 
+    /// Whether there was a whole keyframe with SPS and PPS.
+    pub(super) fn has_keyframe(&self) -> bool {
+        self.first_keyframe.is_some()
+    }
+
     /// Whether a BYE has come.
     pub(super) fn said_goodbye(&self) -> bool {
         self.goodbye
@@ -162,8 +167,10 @@ impl Reception {
         if let Some(step) = median(&mut self.steps) {
             report.frame_interval = Some(Duration::from_secs(1) * step / RTP_CLOCK);
             let (step, half) = (u64::from(step), u64::from(step / 2));
+            // A step back misses nothing.
+            let ahead = self.steps.iter().filter(|&&taken| taken < 1 << 31);
             let missing = |&taken: &u32| ((u64::from(taken) + half) / step).saturating_sub(1);
-            report.missing_pictures = self.steps.iter().map(missing).sum();
+            report.missing_pictures = ahead.map(missing).sum();
         }
         report.sender_report = self.sender_report;
         match (&self.first, self.announced) {
@@ -215,7 +222,7 @@ impl Reception {
         self.first_unit
             .get_or_insert(FirstUnit { first_sequence: unit.first_sequence, is_whole_keyframe });
         if unit.is_keyframe() {
-            self.keyframes += 1;
+            self.keyframes.push(now);
         }
         if is_whole_keyframe {
             self.first_keyframe.get_or_insert(now - self.started);

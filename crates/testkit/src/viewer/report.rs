@@ -1,6 +1,6 @@
 //! What viewers found out, one by one and all together.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Transport;
 use crate::depacketizer::Counts;
@@ -10,6 +10,8 @@ use crate::depacketizer::Counts;
 pub struct Report {
     /// How RTP travelled.
     pub transport: Transport,
+    /// Just before connecting.
+    pub started: Instant,
     /// Each reply, in order.
     pub replies: Vec<Reply>,
     /// From just before connecting to the first RTP packet.
@@ -22,8 +24,8 @@ pub struct Report {
     pub is_announced: bool,
     /// RTP packets and access units.
     pub counts: Counts,
-    /// IDR pictures.
-    pub keyframes: u64,
+    /// When the last packet of each IDR picture came.
+    pub keyframes: Vec<Instant>,
     /// Bytes of RTP, headers included.
     pub bytes: u64,
     /// How often the viewer's own socket had no room: for a datagram, or with offload for the
@@ -55,16 +57,17 @@ pub struct Reply {
 }
 
 impl Report {
-    pub(super) fn new(transport: Transport) -> Self {
+    pub(super) fn new(transport: Transport, started: Instant) -> Self {
         Self {
             transport,
+            started,
             replies: Vec::new(),
             first_packet: None,
             first_keyframe: None,
             sender_report: None,
             is_announced: false,
             counts: Counts::default(),
-            keyframes: 0,
+            keyframes: Vec::new(),
             bytes: 0,
             own_drops: 0,
             lost_by_drops: 0,
@@ -223,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_the_own_socket_dropped_is_not_the_servers_fault() {
-        let mut report = Report::new(Transport::Udp);
+        let mut report = Report::new(Transport::Udp, Instant::now());
         report.counts.lost = 5;
         assert_eq!(report.faults(), ["5 packets never came"]);
         (report.own_drops, report.lost_by_drops) = (1, 3);

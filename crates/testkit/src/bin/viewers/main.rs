@@ -10,14 +10,16 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use futures::future::join_all;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use testkit::viewer::{self, Config, Login, Process, Transport};
 use tokio::time::sleep_until;
 use url::Url;
 
+mod joins;
+mod open_files;
 mod outcome;
 mod span;
 
+use joins::Joins;
 use outcome::Outcome;
 use span::Span;
 
@@ -32,8 +34,8 @@ struct Arguments {
     /// How RTP travels; mixed is every other viewer
     #[arg(long, value_enum, default_value_t = Transports::Mixed)]
     transport: Transports,
-    /// How long each viewer watches
-    #[arg(long, default_value_t = 60.0)]
+    /// How long each viewer watches; with --joins, until those are over
+    #[arg(long, default_value_t = 60.0, conflicts_with = "joins")]
     seconds: f64,
     /// Further viewers that play over TCP and then never read again
     #[arg(long, default_value_t = 0)]
@@ -41,6 +43,17 @@ struct Arguments {
     /// Let the viewers join one by one over this time, as 5s or 500ms
     #[arg(long, default_value = "1s", value_parser = duration)]
     join_over: Duration,
+    /// Further viewers that join one after another while the others watch, and leave with their
+    /// first whole keyframe
+    #[arg(long, default_value_t = 0)]
+    joins: usize,
+    /// The least time from one of these joins to the next
+    #[arg(long, default_value = "250ms", value_parser = duration)]
+    join_spacing: Duration,
+    /// What may come on top of it, another part of it each time: as long as from one keyframe to
+    /// the next, to join at every phase in between
+    #[arg(long, default_value = "1s", value_parser = duration)]
+    join_spread: Duration,
     /// Log in as NAME:PASSWORD
     #[arg(long, value_parser = login)]
     user: Option<Login>,
@@ -74,6 +87,20 @@ impl Transports {
     }
 }
 
+impl Arguments {
+    /// How many files must be open at once.
+    fn open_files(&self) -> u64 {
+        let all = (0..self.count + self.stalled.max(usize::from(self.joins > 0)))
+            .map(|number| match self.transport.of_viewer(number) {
+                // The connection, and a pair of ports.
+                Transport::Udp => 3,
+                Transport::Tcp => 1,
+            })
+            .sum::<u64>();
+        all + OTHER_FILES
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -90,7 +117,7 @@ fn main() -> ExitCode {
 
 /// Whether all was well.
 async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    raise_open_files();
+    open_files::raise_to(arguments.open_files())?;
     if !(arguments.seconds >= 0.0 && arguments.seconds < 1e6) {
         bail!("--seconds {}: not a time to watch", arguments.seconds);
     }
@@ -99,34 +126,41 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(server) => Some(Span::of(server, BASELINE).await.context("--server-pid")?),
         None => None,
     };
+    let joins = Joins::planned(arguments.joins, arguments.join_spacing, arguments.join_spread);
+    let watch_for = match arguments.joins {
+        0 => Duration::from_secs_f64(arguments.seconds),
+        _ => arguments.join_over + SETTLE + joins.time(),
+    };
     let config = |number, transport| Config {
         url: arguments.url.clone(),
         transport,
         login: arguments.user.clone(),
-        duration: Duration::from_secs_f64(arguments.seconds),
+        duration: watch_for,
         offload: !arguments.no_offload,
         from: own_address(&arguments.url, number),
     };
     let begin = Instant::now();
-    let joins = viewer::join_times(arguments.count, arguments.join_over);
-    let watching = joins.enumerate().map(|(number, after)| {
+    let times = viewer::join_times(arguments.count, arguments.join_over);
+    let watching = times.enumerate().map(|(number, after)| {
         let config = config(number, arguments.transport.of_viewer(number));
         async move {
             sleep_until((begin + after).into()).await;
             viewer::watch(&config).await
         }
     });
-    let patience = arguments.join_over + Duration::from_secs_f64(arguments.seconds);
-    let patience = patience.max(STALL_PATIENCE);
+    let patience = (arguments.join_over + watch_for).max(STALL_PATIENCE);
     let stalling = (0..arguments.stalled).map(|number| {
         let config = config(arguments.count + number, Transport::Tcp);
         async move { viewer::stall(&config, patience).await }
     });
+    let joining = joins.run(begin + arguments.join_over + SETTLE, |number| {
+        let transport = arguments.transport.of_viewer(number);
+        config(arguments.count + arguments.stalled + number, transport)
+    });
     // While all of them watch.
     let busy = async {
         sleep_until((begin + arguments.join_over).into()).await;
-        let steady = Duration::from_secs_f64(arguments.seconds).saturating_sub(arguments.join_over);
-        let steady = steady.max(LEAST_SPAN);
+        let steady = watch_for.saturating_sub(arguments.join_over).max(LEAST_SPAN);
         let server = async {
             let Some(server) = &server else { return anyhow::Ok(None) };
             Ok(Some(Span::of(server, steady).await.context("the server is gone")?))
@@ -135,9 +169,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let (server, own) = tokio::join!(server, Span::of(&own, steady));
         anyhow::Ok((server?, own?))
     };
-    let (watched, stalled, busy) = tokio::join!(join_all(watching), join_all(stalling), busy);
+    let (watched, stalled, joined, busy) =
+        tokio::join!(join_all(watching), join_all(stalling), joining, busy);
     let (busy, own) = busy?;
-    let outcome = Outcome { watched, stalled, idle, busy, own };
+    let outcome = Outcome { watched, stalled, joined, idle, busy, own };
     if arguments.json {
         println!("{:#}", outcome.json());
     } else {
@@ -168,16 +203,13 @@ fn own_address(url: &Url, number: usize) -> Option<IpAddr> {
     Some(Ipv4Addr::from_bits(server.to_bits().checked_add(share)?).into())
 }
 
-/// Each viewer has two or three sockets. Without more of them, those there are must do.
-fn raise_open_files() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
-}
-
 /// How long to look at the server before the viewers come.
 const BASELINE: Duration = Duration::from_secs(2);
+/// The runtime's, those of proc(5), and one pair that may be tried in vain.
+const OTHER_FILES: u64 = 32;
 const VIEWERS_PER_ADDRESS: usize = 200;
+/// How long the watchers have been there when the first further viewer joins.
+const SETTLE: Duration = Duration::from_secs(1);
 const LEAST_SPAN: Duration = Duration::from_millis(500);
 /// At least so long a server has to close a stalled viewer.
 const STALL_PATIENCE: Duration = Duration::from_secs(30);

@@ -5,11 +5,15 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::viewer::{self, Closed, Error, Report, Spread, Summary, Transport};
 
-use crate::span::Span;
+use crate::{
+    joins::{self, Join},
+    span::Span,
+};
 
 pub(crate) struct Outcome {
     pub(crate) watched: Vec<Result<Report, Error>>,
     pub(crate) stalled: Vec<Result<viewer::Stalled, Error>>,
+    pub(crate) joined: Vec<Result<Report, Error>>,
     pub(crate) idle: Option<Span>,
     pub(crate) busy: Option<Span>,
     pub(crate) own: Span,
@@ -23,14 +27,24 @@ impl Outcome {
 
     fn failures(&self) -> impl Iterator<Item = &Error> {
         let watched = self.watched.iter().filter_map(|watched| watched.as_ref().err());
-        watched.chain(self.stalled.iter().filter_map(|stalled| stalled.as_ref().err()))
+        let joined = self.joined.iter().filter_map(|joined| joined.as_ref().err());
+        let stalled = self.stalled.iter().filter_map(|stalled| stalled.as_ref().err());
+        watched.chain(joined).chain(stalled)
+    }
+
+    fn joins(&self) -> Vec<Join> {
+        let joined = self.joined.iter().flatten();
+        joined.map(|report| Join::of(report, self.reports(None))).collect()
     }
 
     /// Whether nothing was wrong with any viewer.
     pub(crate) fn is_good(&self) -> bool {
         let is_closed = |closed| !matches!(closed, Closed::NotWithin(_));
         self.failures().next().is_none()
-            && self.reports(None).all(|report| report.faults().is_empty())
+            && self
+                .reports(None)
+                .chain(self.joined.iter().flatten())
+                .all(|report| report.faults().is_empty())
             && self.reports(None).all(|report| report.counts.lost == 0)
             && self.stalled.iter().flatten().all(|stalled| is_closed(stalled.closed))
     }
@@ -79,6 +93,12 @@ impl Outcome {
                 Closed::Unknown => println!("stalled: the server is not on this machine"),
             }
         }
+        let joins = self.joins();
+        for (name, time) in joins::STEPS {
+            if let Some(times) = joins::spread(&joins, time) {
+                println!("{} joins: {name} ms: {}", joins.len(), written(Some(times)));
+            }
+        }
         println!(
             "client: {:.1} % of a processor, {:.1} MB",
             self.own.load() * 100.0,
@@ -99,7 +119,8 @@ impl Outcome {
                 busy.to.descriptors,
             );
         }
-        let faulty = self.reports(None).map(Report::faults).filter(|faults| !faults.is_empty());
+        let faulty = self.reports(None).chain(self.joined.iter().flatten()).map(Report::faults);
+        let faulty = faulty.filter(|faults| !faults.is_empty());
         for faults in faulty.take(MOST_TOLD) {
             println!("fault: {}", faults.join("; "));
         }
@@ -137,8 +158,8 @@ impl Outcome {
             Closed::After(after) => json!(after.as_secs_f64()),
             Closed::NotWithin(_) | Closed::Unknown => json!(null),
         });
-        let faults: Vec<_> =
-            self.reports(None).map(Report::faults).filter(|faults| !faults.is_empty()).collect();
+        let faults = self.reports(None).chain(self.joined.iter().flatten()).map(Report::faults);
+        let faults: Vec<_> = faults.filter(|faults| !faults.is_empty()).collect();
         let failures: Vec<_> = self.failures().map(ToString::to_string).collect();
         json!({
             "good": self.is_good(),
@@ -146,10 +167,12 @@ impl Outcome {
             "tcp": summary(Some(Transport::Tcp)),
             "all": summary(None),
             "stalled_closed_after_s": stalled.collect::<Vec<_>>(),
+            "joins": self.joins().iter().map(Join::json).collect::<Vec<_>>(),
             "client_cpu": self.own.load(),
             "server_cpu_idle": self.idle.as_ref().map(Span::load),
             "server_cpu": self.busy.as_ref().map(Span::load),
             "server_cpu_ms_per_viewer_and_second": self.cost_per_viewer(),
+            "server_threads": self.busy.as_ref().map(|busy| busy.to.threads),
             "server_resident_before": self.idle.as_ref().map(|idle| idle.from.resident),
             "server_resident": self.busy.as_ref().map(|busy| busy.to.resident),
             "server_resident_peak": self.busy.as_ref().map(|busy| busy.to.peak),
