@@ -220,14 +220,7 @@ fn cost(workspace: &Workspace, release: &Path) -> anyhow::Result<()> {
 
 /// The binary for everywhere: nothing of this system is needed to run it.
 fn static_binary(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
-    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-        bail!("the static binary is built on Linux on x86_64 only");
-    }
-    // Into the same target directory: what runs in the compiler is there already.
-    let mut build = workspace.cargo("build --release --locked -p lenscast --target");
-    run(build.arg(STATIC_TARGET).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-    let binary = workspace.target.join(STATIC_TARGET).join("release/lenscast");
-    aarch64::must_be_static(&binary)?;
+    let binary = build_static(workspace)?;
     run(Command::new(&binary).arg("--version"))?;
     let mut players = workspace.cargo("nextest run --workspace --locked --profile interop");
     players.env("LENSCAST_BINARY", &binary);
@@ -237,6 +230,28 @@ fn static_binary(workspace: &Workspace, full: bool) -> anyhow::Result<String> {
     nextest(&mut players)?;
     let megabytes = fs::metadata(&binary)?.len() as f64 / 1e6;
     Ok(format!("{megabytes:.1} MB, needs nothing"))
+}
+
+/// Builds that binary; where it is.
+///
+/// # Errors
+///
+/// When it cannot be built here, or is not static.
+pub(crate) fn build_static(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        bail!("the static binary is built on Linux on x86_64 only");
+    }
+    // Into the same target directory: what runs in the compiler is there already.
+    let mut build = workspace.cargo("build --release --locked -p lenscast --target");
+    run(build.arg(STATIC_TARGET).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    let binary = static_path(workspace);
+    aarch64::must_be_static(&binary)?;
+    Ok(binary)
+}
+
+/// Where it is built.
+pub(crate) fn static_path(workspace: &Workspace) -> PathBuf {
+    workspace.target.join(STATIC_TARGET).join("release/lenscast")
 }
 
 /// Runs nextest; its last line but one, `Summary […]`, is what there is to say.

@@ -147,7 +147,7 @@ fn as_root(words: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Debian's own where there is one: its `venv` comes as a package.
-fn system_python() -> &'static str {
+pub(crate) fn system_python() -> &'static str {
     let debian = "/usr/bin/python3";
     if Path::new(debian).exists() { debian } else { "python3" }
 }
