@@ -4,25 +4,24 @@
 //! separate RTP sessions coincide): a picture is packetized once, and the same bytes go to all.
 
 use std::{
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use media::{AccessUnit, Clock, FrameRate, MediaTime, h264::ParameterSets};
+use media::{Clock, FrameRate, MediaTime, h264::ParameterSets};
 use rtp_packetizer::{
     PacketBatch, RtpClock, RtpTimestamp, Sequence, Ssrc,
     h264::{Config, ConfigError, Packetizer, Totals},
     rtcp::SenderInfo,
 };
 use tokio::sync::watch;
-use tracing::{debug, info};
 
 use super::{
     health::Health,
     keyframes::{KeyframeRequests, REUSE_WINDOW},
     log::{self, Delivery, Item, Limits, Log, Recent},
-    stages::{Past, Stages, Stamps, Step, Turn, Typical},
+    publisher::Publisher,
+    stages::{Past, Stages, Turn},
     vitals::Vitals,
 };
 
@@ -220,17 +219,7 @@ impl Mount {
             demand: watch::Sender::new(0),
             health: watch::Sender::default(),
         });
-        let publisher = Publisher {
-            mount: Arc::clone(&mount),
-            packetizer,
-            clock,
-            rate: None,
-            bitrate: None,
-            version: 0,
-            start,
-            announced: None,
-            awaits_keyframe: true,
-        };
+        let publisher = Publisher::new(Arc::clone(&mount), packetizer, clock, start);
         Ok((mount, publisher))
     }
 
@@ -346,158 +335,53 @@ impl Mount {
         }
     }
 
+    /// What stands on the pictures' clock.
+    pub(super) fn rtp_clock(&self) -> &RtpClock {
+        &self.rtp_clock
+    }
+
+    /// Says how fast pictures come from now on.
+    pub(super) fn set_pace(&self, pace: Pace) {
+        self.lock().pace = pace;
+    }
+
+    /// Says where viewers start from now on.
+    pub(super) fn set_start(&self, start: Start) {
+        self.lock().start = start;
+    }
+
+    /// Nobody joins at a keyframe of before any more.
+    pub(super) fn forget_keyframe(&self) {
+        self.lock().log.forget_keyframe();
+    }
+
+    /// Says what there is to see.
+    pub(super) fn set_stage(&self, stage: Stage) {
+        let is_over = matches!(stage, Stage::Ended);
+        self.stage.send_replace(stage);
+        if is_over {
+            // Viewers that wait for a picture look again.
+            self.end.send_modify(|_| {});
+        }
+    }
+
+    /// Hands a picture to everyone who watches; with it, so many packets and bytes were made in all.
+    pub(super) fn push(&self, picture: Picture, totals: Totals) {
+        let end = {
+            let mut shared = self.lock();
+            if picture.is_keyframe() {
+                shared.keyframes.published(picture.published);
+            }
+            shared.totals = totals;
+            shared.log.push(Arc::new(picture));
+            shared.log.end()
+        };
+        self.end.send_replace(end);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // Nothing under this lock leaves the state half-changed, should a panic poison it.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The one that brings a mount its pictures. Publishing never waits for a viewer. Dropping it ends
-/// the mount.
-pub struct Publisher {
-    mount: Arc<Mount>,
-    packetizer: Packetizer,
-    clock: Arc<dyn Clock>,
-    rate: Option<FrameRate>,
-    bitrate: Option<u32>,
-    version: u64,
-    /// Where viewers start as long as no run says otherwise.
-    start: Start,
-    /// What was said last, be the stream dark by now.
-    announced: Option<Arc<Announcement>>,
-    /// The source has just begun: what comes before its first keyframe cannot be decoded.
-    awaits_keyframe: bool,
-}
-
-impl Publisher {
-    /// The mount published to.
-    pub fn mount(&self) -> &Arc<Mount> {
-        &self.mount
-    }
-
-    /// Says what is known of the stream beforehand. With parameter sets, clients can be answered
-    /// before the first picture.
-    pub fn announce(
-        &mut self,
-        parameter_sets: Option<ParameterSets>,
-        rate: Option<FrameRate>,
-        bitrate: Option<u32>,
-    ) {
-        self.rate = rate;
-        self.bitrate = bitrate;
-        let interval = rate.map_or(ASSUMED_INTERVAL, FrameRate::interval);
-        self.mount.lock().pace = Pace { interval, bitrate };
-        let is_known = parameter_sets.is_some();
-        if let Some(sets) = parameter_sets {
-            self.packetizer.set_parameter_sets(sets);
-        }
-        // Sets of another run may not be those of this one.
-        if is_known || !self.awaits_keyframe {
-            self.refresh_announcement();
-        }
-    }
-
-    /// Says that keyframes can be had on demand after all, until the next interruption: a camera
-    /// tells only when it is open whether its pictures are encoded here.
-    pub fn start_on_demand(&self) {
-        self.mount.lock().start = Start::OnDemand;
-    }
-
-    /// What was announced last, be the stream dark by now.
-    pub fn announced(&self) -> Option<&Announcement> {
-        self.announced.as_deref()
-    }
-
-    /// The source does not run any more, and may come back. Viewers stay, and go on with the
-    /// keyframe that it begins with then.
-    pub fn interrupt(&mut self) {
-        self.awaits_keyframe = true;
-        {
-            let mut shared = self.mount.lock();
-            shared.log.forget_keyframe();
-            shared.start = self.start;
-        }
-        self.mount.stage.send_replace(Stage::Dark);
-    }
-
-    /// Packetizes a picture that came encoded, just now, and hands it to everyone who watches.
-    pub fn publish(&mut self, unit: &AccessUnit) {
-        self.publish_encoded(unit, &Stamps::of_encoded(self.clock.now()));
-    }
-
-    /// Packetizes a picture and hands it to everyone who watches. `stamps` say what became of it
-    /// before.
-    pub fn publish_encoded(&mut self, unit: &AccessUnit, stamps: &Stamps) {
-        if self.awaits_keyframe && !unit.is_keyframe() {
-            return;
-        }
-        self.awaits_keyframe = false;
-        let timestamp = self.mount.rtp_clock.timestamp(unit.time());
-        let Some(batch) = self.packetizer.packetize(unit, timestamp) else { return };
-        if batch.is_keyframe() {
-            self.refresh_announcement();
-        }
-        let published = self.clock.now();
-        let past = self.mount.stages.published(unit.time(), stamps, published);
-        if batch.is_keyframe() {
-            self.mount.vitals.note_keyframe();
-        }
-        let end = {
-            let mut shared = self.mount.lock();
-            if batch.is_keyframe() {
-                shared.keyframes.published(published);
-            }
-            shared.totals = self.packetizer.totals();
-            shared.log.push(Arc::new(Picture { batch, published, past }));
-            shared.log.end()
-        };
-        self.mount.end.send_replace(end);
-    }
-
-    fn refresh_announcement(&mut self) {
-        let Some(sets) = self.packetizer.parameter_sets() else { return };
-        let same = self.announced.as_ref().filter(|known| {
-            known.parameter_sets == *sets
-                && (known.rate, known.bitrate) == (self.rate, self.bitrate)
-        });
-        let announcement = match same {
-            Some(_) if matches!(*self.mount.stage.borrow(), Stage::Live(_)) => return,
-            // The same again after an interruption.
-            Some(known) => Arc::clone(known),
-            None => {
-                self.version += 1;
-                debug!(mount = self.mount.name(), version = self.version, "new parameter sets");
-                Arc::new(Announcement {
-                    parameter_sets: sets.clone(),
-                    rate: self.rate,
-                    bitrate: self.bitrate,
-                    version: self.version,
-                })
-            }
-        };
-        self.announced = Some(Arc::clone(&announcement));
-        self.mount.stage.send_replace(Stage::Live(announcement));
-    }
-}
-
-impl fmt::Debug for Publisher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publisher").field("mount", &self.mount.name()).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        let stages = &self.mount.stages;
-        info!(
-            pictures = stages.of(Step::Packetize).count(),
-            delay_beyond_capture_and_encoding = %Typical(stages.of(Step::Added)),
-            %stages,
-            "stream closed"
-        );
-        self.mount.stage.send_replace(Stage::Ended);
-        // Viewers that wait for a picture look again.
-        self.mount.end.send_modify(|_| {});
     }
 }
 
@@ -507,7 +391,7 @@ pub const PAYLOAD_TYPE: u8 = 96;
 /// Long enough for a steady figure, and short enough to follow what happens.
 const OF_LATE: Duration = Duration::from_secs(2);
 /// Between pictures of a source that does not know its rate.
-const ASSUMED_INTERVAL: Duration = Duration::from_millis(40);
+pub(super) const ASSUMED_INTERVAL: Duration = Duration::from_millis(40);
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,7 +1,8 @@
-use media::WallTime;
+use media::{AccessUnit, WallTime};
 use tokio::time::{Instant, advance};
 
 use super::*;
+use crate::live::{Stamps, stages::Step};
 
 /// Shows the runtime's time, which tests pause and move.
 #[derive(Debug)]
