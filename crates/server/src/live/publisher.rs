@@ -1,8 +1,8 @@
 //! The one that brings a mount its pictures, and outlives the runs of a source.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use media::{AccessUnit, Clock, FrameRate, h264::ParameterSets};
+use media::{AccessUnit, Clock, FrameRate, MediaTime, h264::ParameterSets};
 use rtp_packetizer::h264::Packetizer;
 use tracing::{debug, info};
 
@@ -26,6 +26,10 @@ pub struct Publisher {
     announced: Option<Arc<Announcement>>,
     /// The source has just begun: what comes before its first keyframe cannot be decoded.
     awaits_keyframe: bool,
+    /// The newest time that a picture was published with.
+    newest: Option<MediaTime>,
+    /// No picture of this run is published with a time up to this.
+    floor: Option<MediaTime>,
 }
 
 impl Publisher {
@@ -46,6 +50,8 @@ impl Publisher {
             start,
             announced: None,
             awaits_keyframe: true,
+            newest: None,
+            floor: None,
         }
     }
 
@@ -91,6 +97,7 @@ impl Publisher {
     /// keyframe that it begins with then.
     pub fn interrupt(&mut self) {
         self.awaits_keyframe = true;
+        self.floor = self.newest;
         self.mount.forget_keyframe();
         self.mount.set_start(self.start);
         self.mount.set_stage(Stage::Dark);
@@ -108,7 +115,8 @@ impl Publisher {
             return;
         }
         self.awaits_keyframe = false;
-        let timestamp = self.mount.rtp_clock().timestamp(unit.time());
+        let time = self.lift(unit.time());
+        let timestamp = self.mount.rtp_clock().timestamp(time);
         let Some(batch) = self.packetizer.packetize(unit, timestamp) else { return };
         if batch.is_keyframe() {
             self.refresh_announcement();
@@ -119,6 +127,21 @@ impl Publisher {
             self.mount.vitals().note_keyframe();
         }
         self.mount.push(Picture { batch, published, past }, self.packetizer.totals());
+    }
+
+    /// Time runs on from run to run, though the first pictures of one may have been taken while the
+    /// last of another were still shown, and drivers' clocks differ.
+    fn lift(&mut self, time: MediaTime) -> MediaTime {
+        let time = match self.floor {
+            Some(floor) if time <= floor && floor.saturating_since(time) < LONGEST_LIFT => {
+                let lifted = floor + LEAST_STEP;
+                self.floor = Some(lifted);
+                lifted
+            }
+            _ => time,
+        };
+        self.newest = self.newest.max(Some(time));
+        time
     }
 
     fn refresh_announcement(&mut self) {
@@ -165,3 +188,8 @@ impl Drop for Publisher {
         self.mount.set_stage(Stage::Ended);
     }
 }
+
+/// A time that lies further back is of another clock: holding it up would hold all that follow.
+const LONGEST_LIFT: Duration = Duration::from_secs(1);
+/// Between pictures whose times would go back: recorders count in milliseconds.
+const LEAST_STEP: Duration = Duration::from_millis(1);

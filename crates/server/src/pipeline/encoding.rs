@@ -9,19 +9,22 @@ use std::{collections::VecDeque, sync::Arc};
 use encode::{Encoder, Picture, Received};
 use media::{AccessUnit, Clock, MediaTime};
 
-use super::slot::{Closed, Slot, Waiting};
-use crate::live::{Publisher, Stamps};
+use super::{
+    outlet::Outlet,
+    slot::{Closed, Slot, Waiting},
+};
+use crate::live::Stamps;
 
 /// Encodes and publishes all there is, until the slot is closed.
 pub(super) fn run(
     slot: &Slot,
     encoder: &mut dyn Encoder,
-    publisher: &mut Publisher,
+    outlet: &mut Outlet,
     clock: &dyn Clock,
 ) -> Result<(), encode::Error> {
     let (mut forced, mut given) = (Forced::default(), Given::default());
-    let mount = Arc::clone(publisher.mount());
-    mount.vitals().set_encoder(Some(encoder.name()));
+    let mount = Arc::clone(outlet.mount());
+    outlet.set_encoder(encoder.name());
     loop {
         #[cfg(debug_assertions)]
         super::faults::ENCODER.strike();
@@ -35,7 +38,7 @@ pub(super) fn run(
                     let now = clock.now();
                     mount.vitals().note_gaps(slot.take_skipped());
                     let is_pending = forced.is_pending(encoder.in_flight());
-                    let is_forced = !is_pending && mount.take_keyframe_request(now);
+                    let is_forced = !is_pending && outlet.take_keyframe_request(now);
                     if is_forced {
                         encoder.force_keyframe();
                     }
@@ -53,14 +56,16 @@ pub(super) fn run(
         let waker = encoder.has_room().then(|| slot.waker());
         if let Received::Unit(unit) = encoder.receive(waker)? {
             forced.received(unit.is_keyframe());
-            publisher.publish_encoded(&unit, &given.stamps(&unit, clock.now()));
+            let stamps = given.stamps(&unit, clock.now());
+            outlet.publish(unit, stamps);
         }
     }
     encoder.drain()?;
     while encoder.in_flight() > 0 {
         match encoder.receive(None)? {
             Received::Unit(unit) => {
-                publisher.publish_encoded(&unit, &given.stamps(&unit, clock.now()));
+                let stamps = given.stamps(&unit, clock.now());
+                outlet.publish(unit, stamps);
             }
             Received::Woken => {}
             Received::Idle => break,
@@ -134,7 +139,10 @@ mod tests {
     use v4l2::Waker;
 
     use super::*;
-    use crate::live::mount::{Start, tests::Stream};
+    use crate::{
+        live::mount::{Start, tests::Stream},
+        pipeline::handover::Handover,
+    };
 
     /// Has room for one picture, and is woken for nothing while it has it.
     #[derive(Default)]
@@ -187,13 +195,17 @@ mod tests {
     /// A waker that nobody resets would keep the thread from sleeping while the encoder is full.
     #[tokio::test]
     async fn a_full_encoder_is_not_woken_by_pictures() {
-        let mut stream = Stream::new(Start::OnDemand);
+        let Stream { mount, publisher, clock } = Stream::new(Start::OnDemand);
+        let handover = Arc::new(Handover::default());
+        handover.give(Box::new(publisher)).unwrap();
+        let (said, _) = tokio::sync::mpsc::unbounded_channel();
+        let mut outlet = Outlet::new(mount, handover, said);
         let slot = Slot::new().unwrap();
         let mut pool = FramePool::new(I420Layout::new(2, 2).unwrap(), 1);
-        slot.put(pool.take(stream.clock.now()).unwrap().into()).unwrap();
+        slot.put(pool.take(clock.now()).unwrap().into()).unwrap();
         slot.close();
         let mut encoder = Narrow::default();
-        run(&slot, &mut encoder, &mut stream.publisher, &*stream.clock).unwrap();
+        run(&slot, &mut encoder, &mut outlet, &*clock).unwrap();
         assert!(!encoder.was_woken);
     }
 

@@ -14,7 +14,7 @@ use super::lifecycle::{Ended, Lifecycle, Policy, Step};
 use crate::{
     entropy::Entropy,
     live::{Condition, Mount, Publisher},
-    pipeline::{self, End, Event, Pipeline},
+    pipeline::{self, End, Event, Pipeline, Purpose},
 };
 
 /// How a stream's source is started, as often as it has to be.
@@ -41,8 +41,8 @@ pub struct Keeper {
     /// Here while nobody publishes.
     publisher: Option<Box<Publisher>>,
     run: Option<Pipeline>,
-    /// Whether the run's source is open, and waits for the publisher.
-    is_run_waiting: bool,
+    /// Whether the run has pictures, and waits for the publisher.
+    is_run_ready: bool,
     card: Option<Pipeline>,
     /// Of the stream's pictures.
     layout: Option<I420Layout>,
@@ -73,7 +73,7 @@ impl Keeper {
             entropy,
             publisher: Some(Box::new(publisher)),
             run: None,
-            is_run_waiting: false,
+            is_run_ready: false,
             card: None,
             end: None,
         }
@@ -92,16 +92,11 @@ impl Keeper {
         mut stop: watch::Receiver<bool>,
     ) -> End {
         let mut demand = self.mount.demand();
-        let mut published = self.mount.subscribe();
         loop {
             let now = Instant::now().into_std();
             self.lifecycle.watched(*demand.borrow_and_update() > 0, now);
             while let Some(step) = self.lifecycle.step(now) {
                 self.take(step);
-            }
-            if self.is_run_waiting {
-                // What the card has published does not count.
-                published.mark_unchanged();
             }
             self.hand_over();
             self.report();
@@ -125,12 +120,6 @@ impl Keeper {
             tokio::select! {
                 // The sender lives as long as the mount.
                 _ = demand.changed() => {}
-                Ok(()) = published.changed(), if self.lifecycle.awaits_pictures() => {
-                    if self.lifecycle.failures() > 0 {
-                        info!("the source is back");
-                    }
-                    self.lifecycle.flows(Instant::now().into_std());
-                }
                 event = next(&mut self.run) => self.heard(event),
                 event = next(&mut self.card) => self.heard_of_card(event),
                 () = wake_up => {}
@@ -146,11 +135,8 @@ impl Keeper {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Start => {
-                self.mount.set_health(|health| health.starts += 1);
-                let config = (self.recipe.source)();
-                self.run = Some(Pipeline::start(config, self.mount.name(), self.clock.clone()));
-            }
+            Step::Try => self.start(Purpose::Try),
+            Step::Start => self.start(Purpose::Serve),
             Step::Stop => self.run.iter_mut().for_each(Pipeline::stop),
             Step::ShowCard => {
                 // Nobody knows how large it should be before there were pictures.
@@ -158,24 +144,30 @@ impl Keeper {
                     && self.card.is_none()
                 {
                     info!("a card is shown until the source is back");
-                    let card = Pipeline::start(card(layout), self.mount.name(), self.clock.clone());
-                    self.card = Some(card);
+                    let (card, clock) = (card(layout), self.clock.clone());
+                    self.card = Some(Pipeline::start(card, Purpose::Serve, &self.mount, clock));
                 }
             }
             Step::HideCard => self.card.iter_mut().for_each(Pipeline::stop),
         }
     }
 
-    /// Lets an open run go on as soon as nobody else publishes.
+    fn start(&mut self, purpose: Purpose) {
+        self.mount.set_health(|health| health.starts += 1);
+        let config = (self.recipe.source)();
+        self.run = Some(Pipeline::start(config, purpose, &self.mount, self.clock.clone()));
+    }
+
+    /// Gives a run that has pictures the publisher, as soon as nobody else publishes.
     fn hand_over(&mut self) {
-        let Some(run) = &mut self.run else { return };
-        if self.is_run_waiting
+        let Some(run) = &self.run else { return };
+        if self.is_run_ready
             && self.lifecycle.is_running()
             && let Some(publisher) = self.publisher.take()
         {
-            self.is_run_waiting = false;
+            self.is_run_ready = false;
             // Given back when the run is over already, which it will say.
-            self.publisher = run.begin(publisher).err();
+            self.publisher = run.give(publisher).err();
         }
     }
 
@@ -186,12 +178,17 @@ impl Keeper {
                 if let capture::Description::Raw { layout, .. } = description {
                     self.layout = Some(layout);
                 }
-                self.is_run_waiting = true;
-                self.lifecycle.opened();
+            }
+            Event::Ready => {
+                self.is_run_ready = true;
+                if self.lifecycle.failures() > 0 {
+                    info!("the source is back");
+                }
+                self.lifecycle.flows(now);
             }
             Event::Ended { end, publisher } => {
                 self.run = None;
-                self.is_run_waiting = false;
+                self.is_run_ready = false;
                 let was_flowing = self.lifecycle.condition() == Condition::Running;
                 let was_wanted = !self.lifecycle.is_stopping();
                 self.take_back(publisher);
@@ -211,10 +208,11 @@ impl Keeper {
 
     fn heard_of_card(&mut self, event: Event) {
         match event {
-            Event::Opened(_) => {
-                let Some(card) = &mut self.card else { return };
+            Event::Opened(_) => {}
+            Event::Ready => {
+                let Some(card) = &self.card else { return };
                 if let Some(publisher) = self.publisher.take() {
-                    self.publisher = card.begin(publisher).err();
+                    self.publisher = card.give(publisher).err();
                 }
             }
             Event::Ended { end, publisher } => {
@@ -240,7 +238,7 @@ impl Keeper {
         }
     }
 
-    /// Tells what people should know of it, and does not tell it every two seconds.
+    /// Tells what people should know of it, and does not tell it with every try.
     fn failed(&self, end: &End, was_running: bool) {
         let reason: Arc<str> = end.to_string().into();
         let mut is_new = false;

@@ -1,14 +1,16 @@
 //! When a source runs: on demand, again after a failure, and not at all when it is over.
 //!
 //! ```text
-//!              wanted               opened
-//!    ┌─ Idle ─────────▶ Starting ───────────▶ Running ─┐
-//!    │   ▲ ▲                │  ▲                │  │    │ nobody wants it,
-//!    │   │ │ nobody wants it│  │ in time        │  │    │ after a while
-//!    │   │ └──── Waiting ◀──┴──┼─ failed ───────┘  │    ▼
-//!    │   │           └─────────┘                   │  Stopping
-//!    │   └──────────────────── stopped ────────────┼────┘
-//!    └──────────────────── regular end ────────────┴──▶ Over
+//!               wanted              first picture
+//!    ┌─ Idle ─────────▶ Starting ─────────────────▶ Running ─┐
+//!    │  ▲ ▲ │              ▲  │ │                     │ │    │ nobody wants it,
+//!    │  │ │ │ untried      │  │ │ nobody wants it     │ │    │ after a while
+//!    │  │ │ ▼              │  │ └─────────────────────┼─┼──▶ ▼
+//!    │  │ Trying   Waiting ┘  │ failed                │ │ Stopping
+//!    │  │   │         ▲ ◀─────┴───────────────────────┘ │    │
+//!    │  │   └ failed ─┘                                 │    │
+//!    │  └───────────────────── stopped ─────────────────┼────┘
+//!    └──────────────────────── regular end ─────────────┴──▶ Over
 //! ```
 //!
 //! Pure: told what happens and when, it says what to do ([`Lifecycle::step`]) and when to ask again
@@ -38,6 +40,8 @@ pub struct Policy {
 /// What is to be done. Each is said once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Open the source and close it again.
+    Try,
     /// Start a run.
     Start,
     /// Stop the run.
@@ -84,16 +88,22 @@ pub struct Lifecycle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Idle,
+    Trying,
+    /// Its source is being opened, or is open and has given no picture yet: it may just as well hang.
     Starting,
-    Running { flowing: Option<Instant> },
+    Running {
+        since: Instant,
+    },
     Stopping,
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
     Over,
 }
 
 impl Lifecycle {
-    /// Of a source that nobody watches yet. It is opened at once, and closed again when it runs on
-    /// demand: what is wrong with it is known before somebody waits.
+    /// Of a source that nobody watches yet. One that runs on demand is opened at once, and closed
+    /// again: what is wrong with it is known before somebody waits.
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
@@ -117,17 +127,10 @@ impl Lifecycle {
         self.is_watched = is_watched;
     }
 
-    /// The run has opened its source, and waits to be told to go on.
-    pub fn opened(&mut self) {
-        if self.state == State::Starting {
-            self.state = State::Running { flowing: None };
-        }
-    }
-
-    /// The run has given its first picture. Until then it may just as well hang.
+    /// The run has given its first picture.
     pub fn flows(&mut self, now: Instant) {
-        if let State::Running { flowing: flowing @ None } = &mut self.state {
-            *flowing = Some(now);
+        if self.state == State::Starting {
+            self.state = State::Running { since: now };
             self.has_run = true;
             self.away = None;
         }
@@ -136,13 +139,13 @@ impl Lifecycle {
     /// The run is over. `random` is any number, so that many servers do not try in step.
     pub fn ended(&mut self, how: Ended, random: u32, now: Instant) {
         self.state = match (self.state, how) {
-            (State::Starting | State::Running { .. } | State::Stopping, Ended::Finished) => {
-                State::Over
-            }
-            // Whatever it was, it was not wanted any more.
-            (State::Stopping, Ended::Stopped | Ended::Failed(_)) => State::Idle,
-            (State::Starting | State::Running { .. }, _) if !self.policy.retries => State::Over,
-            (state @ (State::Starting | State::Running { .. }), how) => {
+            // No run, no end.
+            (state @ (State::Idle | State::Waiting { .. } | State::Over), _) => state,
+            (_, Ended::Finished) => State::Over,
+            // It could be opened; or whatever it was, it was not wanted any more.
+            (State::Trying, Ended::Stopped) | (State::Stopping, _) => State::Idle,
+            _ if !self.policy.retries => State::Over,
+            (state, how) => {
                 self.forgive(state, now);
                 let trouble = match how {
                     // Drivers in trouble say EINVAL as well.
@@ -154,9 +157,10 @@ impl Lifecycle {
                 self.away.get_or_insert(now);
                 State::Waiting { until: now + pause(self.failures, trouble, random) }
             }
-            // No run, no end.
-            (state @ (State::Idle | State::Waiting { .. } | State::Over), _) => state,
         };
+        if self.state == State::Over {
+            self.away = None;
+        }
     }
 
     /// A device has appeared: it may be worth a try.
@@ -188,18 +192,19 @@ impl Lifecycle {
             return Some(Step::HideCard);
         }
         match self.state {
-            State::Idle if !self.is_closing && (is_wanted || self.is_untried) => {
-                return Some(self.start());
+            State::Idle if is_wanted => return Some(self.start()),
+            State::Idle if self.is_untried && !self.is_closing => {
+                self.is_untried = false;
+                self.state = State::Trying;
+                return Some(Step::Try);
             }
             State::Waiting { until } if is_wanted && now >= until => return Some(self.start()),
             State::Waiting { .. } if !is_wanted => {
                 self.state = State::Idle;
                 self.away = None;
             }
-            State::Starting if self.is_closing => return Some(self.stop(now)),
-            // Nobody misses anything.
-            State::Starting if !is_wanted => self.away = None,
-            State::Running { .. } if !is_wanted => return Some(self.stop(now)),
+            State::Trying if self.is_closing => return Some(self.stop(now)),
+            State::Starting | State::Running { .. } if !is_wanted => return Some(self.stop(now)),
             _ => {}
         }
         if !self.has_card && self.wants_card(now) {
@@ -217,13 +222,13 @@ impl Lifecycle {
         };
         let left = self.left.filter(|_| self.policy.on_demand && !self.is_watched);
         let lonely = match self.state {
-            State::Running { .. } | State::Waiting { .. } => left.map(|at| at + self.policy.linger),
-            // Of the card.
-            State::Starting if self.has_card => left.map(|at| at + self.policy.linger),
+            State::Starting | State::Running { .. } | State::Waiting { .. } => {
+                left.map(|at| at + self.policy.linger)
+            }
             _ => None,
         };
         let card = match (self.away, self.policy.card_after) {
-            (Some(away), Some(after)) if !self.has_card && self.may_show_card() => {
+            (Some(away), Some(after)) if !self.has_card => {
                 Some(away + after).filter(|due| self.is_wanted(*due))
             }
             _ => None,
@@ -231,14 +236,9 @@ impl Lifecycle {
         [retry, lonely, card].into_iter().flatten().min()
     }
 
-    /// Whether a run is open and to go on.
+    /// Whether a run gives pictures.
     pub fn is_running(&self) -> bool {
         matches!(self.state, State::Running { .. })
-    }
-
-    /// Whether a run is open and has given no picture yet.
-    pub fn awaits_pictures(&self) -> bool {
-        self.state == State::Running { flowing: None }
     }
 
     /// Whether the run is not wanted any more, and not over yet.
@@ -266,13 +266,10 @@ impl Lifecycle {
     pub fn condition(&self) -> Condition {
         match self.state {
             State::Idle => Condition::Idle,
-            State::Starting | State::Running { flowing: None } if self.away.is_none() => {
-                Condition::Starting
-            }
-            State::Starting | State::Waiting { .. } | State::Running { flowing: None } => {
-                Condition::Away
-            }
-            State::Running { flowing: Some(_) } | State::Stopping => Condition::Running,
+            State::Trying => Condition::Starting,
+            State::Starting if self.away.is_none() => Condition::Starting,
+            State::Starting | State::Waiting { .. } => Condition::Away,
+            State::Running { .. } | State::Stopping => Condition::Running,
             State::Over => Condition::Over,
         }
     }
@@ -284,17 +281,12 @@ impl Lifecycle {
 
     fn wants_card(&self, now: Instant) -> bool {
         let (Some(away), Some(after)) = (self.away, self.policy.card_after) else { return false };
-        self.may_show_card() && self.is_wanted(now) && now >= away + after
-    }
-
-    /// A run that is open needs the place of the card.
-    fn may_show_card(&self) -> bool {
-        matches!(self.state, State::Waiting { .. } | State::Starting)
+        self.is_wanted(now) && now >= away + after
     }
 
     /// What has run for a while has not failed in a row.
     fn forgive(&mut self, state: State, now: Instant) {
-        if let State::Running { flowing: Some(since) } = state
+        if let State::Running { since } = state
             && now.saturating_duration_since(since) >= HEALTHY
         {
             self.failures = 0;
@@ -327,7 +319,7 @@ fn pause(failures: u32, trouble: Trouble, random: u32) -> Duration {
 fn longest_pause(trouble: Trouble) -> Duration {
     match trouble {
         // Cheap to ask for, and awaited by those who watch.
-        Trouble::Gone | Trouble::Busy | Trouble::Broken => Duration::from_secs(2),
+        Trouble::Gone | Trouble::Busy | Trouble::Broken => Duration::from_secs(1),
         Trouble::Forbidden => Duration::from_secs(10),
         // Only another device would do, or another setting.
         Trouble::Unsupported => Duration::from_secs(30),

@@ -253,6 +253,32 @@ async fn the_announcement_changes_with_what_it_says_and_only_then() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn time_runs_on_from_run_to_run() {
+    let mut stream = Stream::new(Start::OnDemand);
+    let mut cursor = stream.join();
+    let start = stream.clock.now();
+    let mut ticks = |stream: &mut Stream, nal, millis| {
+        let time = start + Duration::from_millis(millis);
+        stream.publisher.publish(&AccessUnit::from_annexb(vec![0, 0, 1, nal, 0x88].into(), time));
+        let picture = stream.mount.read(&mut cursor).expect("published").entry;
+        picture.batch.timestamp().0 - stream.mount.identity().first_timestamp.0
+    };
+    assert_eq!(ticks(&mut stream, 0x65, 2_100), 189_000);
+    // Within a run times are what they are: pictures may be reordered.
+    assert_eq!(ticks(&mut stream, 0x41, 2_200), 198_000);
+    assert_eq!(ticks(&mut stream, 0x41, 2_150), 193_500);
+    stream.publisher.interrupt();
+    // Taken while those before were still shown.
+    assert_eq!(ticks(&mut stream, 0x65, 2_190), 198_090);
+    assert_eq!(ticks(&mut stream, 0x41, 2_200), 198_180);
+    assert_eq!(ticks(&mut stream, 0x41, 2_240), 201_600);
+    assert_eq!(ticks(&mut stream, 0x41, 2_230), 200_700);
+    stream.publisher.interrupt();
+    // By another clock: it would be held up until that has caught up.
+    assert_eq!(ticks(&mut stream, 0x65, 1_200), 108_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn parameter_sets_known_beforehand_make_a_stream_live() {
     let mut stream = Stream::new(Start::OnDemand);
     let sets = ParameterSets::new(bytes::Bytes::from_static(SPS), [bytes::Bytes::from_static(PPS)]);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use capture::{Captured, Description, Source};
-use media::{AccessUnit, Colours, FrameRate};
+use media::{AccessUnit, Colours, FramePool, FrameRate};
 use rtp_packetizer::Sequence;
 use tokio::time::timeout;
 
@@ -26,6 +26,8 @@ use crate::{
 enum Act {
     Keyframe,
     Delta,
+    /// A plain picture of 320x240.
+    Raw,
     Fail,
     Panic,
     Finish,
@@ -34,7 +36,7 @@ enum Act {
     /// Nothing, until it is stopped.
     Hold,
 }
-use Act::{Delta, Fail, Finish, Hold, Keyframe, Panic, Seen};
+use Act::{Delta, Fail, Finish, Hold, Keyframe, Panic, Raw, Seen};
 
 /// Runs of a source, each as it is scripted; one without a script cannot be opened.
 #[derive(Default)]
@@ -78,6 +80,10 @@ impl Source for Scripted {
         match act {
             Keyframe => unit(0x65),
             Delta => unit(0x41),
+            Raw => {
+                let mut pool = FramePool::new(I420Layout::new(320, 240).unwrap(), 1);
+                Ok(pool.take(SystemClock.now()).map(Captured::Raw))
+            }
             Fail => Err(gone()),
             Panic => panic!("on purpose"),
             Finish => Ok(None),
@@ -302,11 +308,47 @@ async fn a_card_is_shown_while_a_source_is_away() {
     let sps = announcement.parameter_sets.description();
     assert_eq!((sps.width, sps.height), (320, 240), "it has the size of the stream");
     // It is back, and the card makes room for it.
-    kept.script.runs.lock().unwrap().push_back(vec![Hold]);
+    kept.script.runs.lock().unwrap().push_back(vec![Raw]);
     kept.until(Condition::Running).await;
-    let mut stage = kept.mount.stage();
-    let dark = stage.wait_for(|stage| matches!(stage, Stage::Dark));
-    timeout(LIMIT, dark).await.expect("in time").expect("the mount lives");
+    let mut picture = kept.next(&mut cursor).await;
+    while !(picture.batch.is_keyframe() && picture.batch.octets() < 1500) {
+        picture = kept.next(&mut cursor).await;
+    }
+    kept.end().await;
+}
+
+#[tokio::test]
+async fn a_source_that_opens_and_hangs_leaves_the_card_where_it_is() {
+    let policy = Policy { card_after: Some(Duration::ZERO), ..ALWAYS };
+    let kept = Kept::start(&[&[Keyframe, Seen, Fail]], policy);
+    let mut cursor = kept.join();
+    let mut seen = vec![kept.next(&mut cursor).await];
+    kept.script.is_seen.store(true, Ordering::SeqCst);
+    kept.until(Condition::Away).await;
+    kept.script.is_seen.store(false, Ordering::SeqCst);
+    let hangs = [Seen, Delta, Keyframe, Delta].to_vec();
+    kept.script.runs.lock().unwrap().push_back(hangs);
+    while kept.script.asked.load(Ordering::SeqCst) < 3 {
+        seen.push(kept.next(&mut cursor).await);
+    }
+    let hangs_since = SystemClock.now();
+    while seen.iter().filter(|picture| picture.published > hangs_since).count() < 3 {
+        seen.push(kept.next(&mut cursor).await);
+    }
+    assert_eq!(kept.mount.health().borrow().condition, Condition::Away);
+    // Now it gives pictures, of a moment when the card was still there.
+    kept.script.is_seen.store(true, Ordering::SeqCst);
+    let before = seen.len();
+    while !seen[before..].iter().any(|picture| is_scripted(picture)) {
+        seen.push(kept.next(&mut cursor).await);
+    }
+    seen.push(kept.next(&mut cursor).await);
+    let [.., first, second] = &seen[..] else { panic!("{} pictures", seen.len()) };
+    assert!(is_scripted(first) && first.batch.is_keyframe());
+    assert!(is_scripted(second) && !second.batch.is_keyframe(), "none is lost in between");
+    let times: Vec<u32> = seen.iter().map(|picture| picture.batch.timestamp().0).collect();
+    assert!(times.is_sorted_by(|earlier, later| earlier < later), "time runs on: {times:?}");
+    assert_eq!(kept.mount.health().borrow().condition, Condition::Running);
     kept.end().await;
 }
 
@@ -324,6 +366,11 @@ async fn a_server_that_ends_waits_for_no_source_that_is_away() {
     let kept = Kept::start(&[], ALWAYS);
     kept.until(Condition::Away).await;
     kept.end().await;
+}
+
+/// Not of the card, whose pictures are larger.
+fn is_scripted(picture: &Picture) -> bool {
+    picture.batch.octets() < 64
 }
 
 /// 640x480, Constrained Baseline, level 3.0.
