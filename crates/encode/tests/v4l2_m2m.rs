@@ -486,6 +486,36 @@ fn a_camera_and_an_encoder_share_what_both_can() {
     }
 }
 
+/// Who needs contiguous memory takes what is so by chance: the first buffers say nothing of the
+/// others.
+#[test]
+fn a_later_buffer_that_cannot_be_imported_speaks_against_importing_any() {
+    const SCATTERED: Errors = Errors { after: 2, times: 1, error: Errno::FAULT };
+    for (camera_imports, is_camera_wrong, sharing) in [
+        (true, false, Sharing::Exported),
+        (true, true, Sharing::Copied),
+        (false, false, Sharing::Copied),
+    ] {
+        let (kernel, unit) = kernel(encoder::Config::default());
+        let of_camera = kernel.add_camera("/dev/video0", nv12_camera(camera_imports));
+        of_camera.always(|number, _| camera::Picture::of(semi_planar(number)));
+        let device = kernel.open("/dev/video0").unwrap();
+        let mut camera = Camera::start(device, Default::default(), clock()).unwrap();
+        unit.fail("VIDIOC_QBUF", SCATTERED);
+        if is_camera_wrong {
+            of_camera.fail("VIDIOC_QBUF", SCATTERED);
+        }
+        let config = config(WIDTH, HEIGHT, 1);
+        let device = kernel.open(NODE).unwrap();
+        let mut encoder = V4l2M2m::start(device, &config, camera.lender()).unwrap();
+        assert_eq!(encoder.sharing(), sharing, "{camera_imports} {is_camera_wrong}");
+        let units = stream(&mut camera, &mut encoder, 20);
+        assert_eq!(exact(&config, &units), (0..20).collect::<Vec<_>>());
+        drop((encoder, camera));
+        assert_clean(&kernel);
+    }
+}
+
 /// The driver of an encoder says nothing of colours in its SPS, or what it likes.
 #[test]
 fn colours_are_said_in_the_stream_and_the_range_is_that_of_the_memory() {
@@ -521,7 +551,7 @@ fn colours_are_said_in_the_stream_and_the_range_is_that_of_the_memory() {
     }
 }
 
-/// Though the first buffer of all was taken on trial.
+/// Though each buffer was taken on trial.
 #[test]
 fn an_import_that_fails_later_is_told_as_such() {
     let (kernel, unit) = kernel(encoder::Config::default());
