@@ -78,7 +78,6 @@ impl fmt::Display for Described<'_> {
             write!(f, "{what}, {width}x{height} at {} fps, H.264 {megabits} Mbit/s", to.rate)
         };
         match self.0 {
-            config::Source::Unsaid => write!(f, "the first camera, or the test card"),
             config::Source::Camera(camera) => match &camera.name {
                 Name::Any => write!(f, "the first camera"),
                 Name::Path(path) => write!(f, "camera {}", path.display()),
@@ -170,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_made_password_is_in_the_url_and_stored_ones_are_not() {
-        let config = Config::default();
+        let streams = vec![config::Stream::of(config::test_card())];
+        let config = Config { streams, ..Config::default() };
         let listening = addresses(&["127.0.0.1:8554"]);
         let notice = Notice::Stored(vec!["lens".to_owned(), "ann".to_owned()]);
         let banner = Banner { config: &config, listening: &listening, own: &[], notice: &notice }

@@ -65,7 +65,8 @@ pub struct Config {
     pub limits: Limits,
     /// Devices that a library answers for, in the kernel's place; each device once.
     pub libraries: Vec<Library>,
-    /// The streams, at least one, with distinct names; at most one reads standard input.
+    /// The streams, with distinct names; at most one reads standard input. None, where nobody said
+    /// what to serve: [`crate::sources::settle`] finds something.
     pub streams: Vec<Stream>,
 }
 
@@ -88,7 +89,7 @@ impl Default for Config {
             state_dir: None,
             limits: Limits::default(),
             libraries: Vec::new(),
-            streams: vec![Stream::default()],
+            streams: Vec::new(),
         }
     }
 }
@@ -219,14 +220,14 @@ pub struct Stream {
     pub users: Option<Vec<String>>,
 }
 
-impl Default for Stream {
-    /// Nothing said about it: the first camera or the test card, named `cam`.
-    fn default() -> Self {
+impl Stream {
+    /// Named `cam`, with nothing said about it but its source.
+    pub fn of(source: Source) -> Self {
         Self {
             name: StreamName::default(),
-            source: Source::Unsaid,
             encoder: encode::Choice::Auto,
-            on_demand: true,
+            on_demand: source.is_on_demand(),
+            source,
             offline: Offline::default(),
             users: None,
         }
@@ -275,8 +276,6 @@ impl fmt::Display for StreamName {
 /// Where a stream's pictures come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// Nobody said: the first camera that can be used, or the test card where there is none.
-    Unsaid,
     /// The built-in moving test card, encoded as said.
     Test(Encoder),
     /// H.264 in a file, looped.
@@ -291,7 +290,7 @@ impl Source {
     /// Whether it runs on demand where nothing is said.
     fn is_on_demand(&self) -> bool {
         match self {
-            Self::Unsaid | Self::Test(_) | Self::Camera(_) => true,
+            Self::Test(_) | Self::Camera(_) => true,
             Self::File(_) | Self::Stdin(_) => false,
         }
     }

@@ -9,11 +9,11 @@ use capture::{
         self,
         choice::Wanted,
         name::{Name, Places},
-        survey::{Survey, Usable, survey},
+        survey::{Refused, Survey, Usable, survey},
     },
 };
 use media::{Clock, FrameRate, I420Layout};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     config::{self, Config},
@@ -44,7 +44,7 @@ pub(crate) fn start(source: &config::Source) -> Start {
             Start::OnDemand
         }
         // Until it says that its pictures are encoded here.
-        config::Source::Camera(_) | config::Source::Unsaid => LIVE,
+        config::Source::Camera(_) => LIVE,
         // Nobody minds seeing a file some seconds later than others, but a black window.
         config::Source::File(_) => Start::Cached { span: Duration::from_secs(12), bytes: 16 << 20 },
         config::Source::Stdin(config::Pipe::H264 { .. }) => LIVE,
@@ -54,7 +54,7 @@ pub(crate) fn start(source: &config::Source) -> Start {
 /// How a stream's source is kept.
 pub(crate) fn policy(stream: &config::Stream) -> Policy {
     let retries = match &stream.source {
-        config::Source::Unsaid | config::Source::Test(_) | config::Source::Camera(_) => true,
+        config::Source::Test(_) | config::Source::Camera(_) => true,
         // What cannot be played cannot be played the next time; what was read from a pipe is gone.
         config::Source::File(_) | config::Source::Stdin(_) => false,
     };
@@ -67,7 +67,7 @@ pub(crate) fn policy(stream: &config::Stream) -> Policy {
 
 /// How a stream's source is started.
 pub(crate) fn recipe(stream: &config::Stream, clock: &Arc<dyn Clock>) -> Recipe {
-    let stream = settled(stream);
+    let stream = stream.clone();
     let (title, clock) = (stream.name.as_str().to_owned(), Arc::clone(clock));
     let layout = match &stream.source {
         config::Source::Camera(config::Camera {
@@ -91,7 +91,6 @@ fn run(stream: &config::Stream, clock: Arc<dyn Clock>) -> pipeline::Config {
     let mut wake: Option<pipeline::Wake> = None;
     let (open, encoding): (pipeline::Open, Option<pipeline::Encoding>) = match stream.source.clone()
     {
-        config::Source::Unsaid => return run(&settled(stream), clock),
         config::Source::Camera(camera) => {
             // Without one it is stopped at its next picture.
             let waker = Waker::new().ok();
@@ -182,25 +181,18 @@ fn find(name: &Name, wanted: &Wanted) -> Result<PathBuf, capture::Error> {
     }
 }
 
-/// Replaces what nobody said by the first camera that can be used, or by the test card.
+/// Where nobody said what to serve, serves the first camera that can be used, or the test card.
 pub fn settle(config: &mut Config) {
-    for stream in &mut config.streams {
-        *stream = settled(stream);
-    }
-}
-
-fn settled(stream: &config::Stream) -> config::Stream {
-    let mut stream = stream.clone();
-    if stream.source == config::Source::Unsaid {
-        stream.source = match first_camera() {
-            Some(usable) => {
-                let name = lasting_name(usable.path);
+    if config.streams.is_empty() {
+        let source = match first(survey(&Places::default(), &Wanted::default())) {
+            Some(path) => {
+                let name = lasting_name(path);
                 config::Source::Camera(config::Camera { name, ..config::Camera::any() })
             }
             None => config::test_card(),
         };
+        config.streams.push(config::Stream::of(source));
     }
-    stream
 }
 
 /// A name under which a camera is found when it was plugged in again.
@@ -213,19 +205,30 @@ fn lasting_name(path: PathBuf) -> Name {
     }
 }
 
-/// The best of the cameras that can be used; why the others cannot is logged.
-fn first_camera() -> Option<Usable> {
-    let Survey { usable, refused } = survey(&Places::default(), &Wanted::default());
-    for (path, reason) in refused {
-        info!(device = %path.display(), reason, "not a camera that can be served");
+/// The node of the best camera that can be used. Why the others cannot is logged; as a warning where
+/// something should be done about it, for who sees a test card wants to know where the camera is.
+fn first(Survey { usable, refused }: Survey) -> Option<PathBuf> {
+    for Refused { path, reason, trouble } in refused {
+        let device = path.display();
+        if usable.is_empty() && trouble.is_some() {
+            warn!(%device, reason, "it cannot be used");
+        } else {
+            info!(%device, reason, "not a camera that can be served");
+        }
     }
     let mut usable = usable.into_iter();
-    let first = usable.next()?;
+    let Some(Usable { path, capability, .. }) = usable.next() else {
+        warn!(
+            "there is no camera that can be used, so the test card is served; `lenscast doctor` says \
+             what is missing"
+        );
+        return None;
+    };
     for other in usable {
         info!(device = %other.path.display(), card = other.capability.card, "another camera");
     }
-    info!(device = %first.path.display(), card = first.capability.card, "the camera served");
-    Some(first)
+    info!(device = %path.display(), card = capability.card, "the camera served");
+    Some(path)
 }
 
 /// For sources whose size and rate are configured.
@@ -245,3 +248,98 @@ const CARD_RATE: FrameRate = FrameRate::new(10, 1).unwrap();
 const CARD_BITRATE: u32 = 500_000;
 /// Two seconds.
 const CARD_GOP: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Mutex, PoisonError},
+    };
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    /// What is logged meanwhile.
+    fn logged(act: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+
+        impl io::Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl MakeWriter<'_> for Log {
+            type Writer = Self;
+
+            fn make_writer(&self) -> Self {
+                self.clone()
+            }
+        }
+
+        let log = Log::default();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, act);
+        let bytes = log.0.lock().unwrap();
+        String::from_utf8(bytes.clone()).unwrap()
+    }
+
+    fn refused(path: &str, reason: &str, trouble: Option<Trouble>) -> Refused {
+        Refused { path: path.into(), reason: reason.to_owned(), trouble }
+    }
+
+    #[test]
+    fn who_sees_the_test_card_for_want_of_a_camera_is_warned() {
+        let survey = Survey {
+            usable: Vec::new(),
+            refused: vec![
+                refused("/dev/video0", "permission denied; try `this`", Some(Trouble::Forbidden)),
+                refused("/dev/video1", "it encodes", None),
+            ],
+        };
+        let said = logged(|| assert_eq!(first(survey), None));
+        let [denied, encodes, card] = said.lines().collect::<Vec<_>>()[..] else {
+            panic!("{said}")
+        };
+        assert!(denied.contains(" WARN ") && denied.contains("/dev/video0"), "{denied}");
+        assert!(denied.contains("try `this`"), "{denied}");
+        assert!(encodes.contains(" INFO "), "{encodes}");
+        assert!(card.contains(" WARN ") && card.contains("lenscast doctor"), "{card}");
+        let said = logged(|| assert_eq!(first(Survey::default()), None));
+        assert!(said.contains(" WARN ") && said.contains("there is no camera"), "{said}");
+    }
+
+    #[test]
+    fn who_sees_a_camera_is_not_warned_of_others() {
+        let capability = ::v4l2::Capability {
+            driver: "uvcvideo".to_owned(),
+            card: "C270".to_owned(),
+            bus: "usb-1".to_owned(),
+            flags: 0,
+        };
+        let choice = v4l2::choice::Choice {
+            pixel_format: ::v4l2::PixelFormat::YUYV,
+            size: ::v4l2::Size { width: 640, height: 480 },
+            interval: None,
+        };
+        let reasoned = v4l2::choice::Reasoned {
+            choice,
+            missed_size: None,
+            missed_rate: None,
+            others: Vec::new(),
+        };
+        let usable = Usable { path: "/dev/video2".into(), capability, reasoned };
+        let denied = refused("/dev/video0", "permission denied", Some(Trouble::Forbidden));
+        let survey = Survey { usable: vec![usable], refused: vec![denied] };
+        let said = logged(|| assert_eq!(first(survey), Some("/dev/video2".into())));
+        assert!(!said.contains("WARN") && said.contains("C270"), "{said}");
+    }
+}

@@ -92,8 +92,8 @@ def stubs(settings):
 
 
 def unprivileged(settings):
-    """whoever may not open devices is told of each that it is so, and what to do; members of the
-    group video see what root sees
+    """whoever may not open devices is told of each that it is so, and what to do, also by a server
+    that shows the test card instead; members of the group video see what root sees
     """
     nodes = nodes_of("vivid") + nodes_of("h264-test-enc")
     nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup")
@@ -107,6 +107,12 @@ def unprivileged(settings):
     for one in denied["others"]:
         assert "usermod -aG video" in one["reason"], one
     assert "this user may open" in denied["encoder"]["why"], denied["encoder"]
+    with Lenscast(settings.lenscast, run_by=(*nobody, "--clear-groups")) as server:
+        warnings = [line for line in server.log().splitlines() if " WARN " in line]
+        for node in nodes:
+            told = [line for line in warnings if node in line and "usermod -aG video" in line]
+            assert told, f"nothing of {node} in {warnings}"
+        server.probe("cam", "udp")
     member, root = (json.loads(run(*who, *command)) for who in ((*nobody, "--groups=video"), ()))
     for listing in (member, root):
         for device in listing["cameras"] + listing["encoders"]:

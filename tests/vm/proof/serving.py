@@ -19,14 +19,14 @@ from claims import LONGEST, expect, run, wait_until  # noqa: E402
 class Lenscast:
     """The program, serving. Its log is shown when a claim does not hold."""
 
-    def __init__(self, binary, *sources, options=()):
-        self.binary, self.sources, self.options = binary, sources, options
+    def __init__(self, binary, *sources, options=(), run_by=()):
+        self.binary, self.sources, self.options, self.run_by = binary, sources, options, run_by
 
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="lenscast-")
         self.out = Path(self.directory.name, "out")
         self.log_file = Path(self.directory.name, "log")
-        command = [self.binary, "serve", "--open", "--listen", "127.0.0.1:0", "--udp-port", "0"]
+        command = [*self.run_by, self.binary, "serve", "--open", "--listen", "127.0.0.1:0", "--udp-port", "0"]
         command += ["--state-dir", self.directory.name, *self.options]
         for source in self.sources:
             command += ["--source", source]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ::v4l2::{Capability, Device};
+use ::v4l2::{Capability, Device, Trouble};
 
 use super::{
     choice::{Reasoned, Wanted, choose},
@@ -27,7 +27,18 @@ pub struct Survey {
     /// What can be used; cameras that drivers only play come last.
     pub usable: Vec<Usable>,
     /// The others.
-    pub refused: Vec<(PathBuf, String)>,
+    pub refused: Vec<Refused>,
+}
+
+/// A video device that cannot be used as a camera.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// Its node.
+    pub path: PathBuf,
+    /// Why, and what helps where something does.
+    pub reason: String,
+    /// What kind of trouble there is with it; `None` where it is just no camera that can be served.
+    pub trouble: Option<Trouble>,
 }
 
 /// Looks at every video device of `places`. None is started.
@@ -36,23 +47,28 @@ pub fn survey(places: &Places, wanted: &Wanted) -> Survey {
     for node in places.nodes().unwrap_or_default() {
         match look_at(&node.path, wanted) {
             Ok(usable) => survey.usable.push(usable),
-            Err(reason) => survey.refused.push((node.path, reason)),
+            Err((reason, trouble)) => {
+                survey.refused.push(Refused { path: node.path, reason, trouble });
+            }
         }
     }
     survey.usable.sort_by_key(|usable| is_played(&usable.capability));
     survey
 }
 
-fn look_at(path: &Path, wanted: &Wanted) -> Result<Usable, String> {
-    let device = Device::open(path).map_err(|error| match error.device == *path {
-        true => format!("{}: {}", error.doing, error.error),
-        false => error.to_string(),
-    })?;
+fn look_at(path: &Path, wanted: &Wanted) -> Result<Usable, (String, Option<Trouble>)> {
+    let trouble = |error: ::v4l2::Error| {
+        let said = error.to_string();
+        // Its node is told anyway.
+        let reason = said.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&said);
+        (reason.to_owned(), Some(error.trouble()))
+    };
+    let device = Device::open(path).map_err(trouble)?;
     let capability = device.capability().clone();
-    let kind = camera_queue(&capability)?;
-    let offers = offers(&device, kind).map_err(|error| error.to_string())?;
+    let kind = camera_queue(&capability).map_err(|reason| (reason, None))?;
+    let offers = offers(&device, kind).map_err(trouble)?;
     let intervals = |format, size| device.intervals(format, size).ok().flatten();
-    let reasoned = choose(&offers, wanted, intervals).map_err(|no| no.to_string())?;
+    let reasoned = choose(&offers, wanted, intervals).map_err(|no| (no.to_string(), None))?;
     Ok(Usable { path: path.to_owned(), capability, reasoned })
 }
 
@@ -122,8 +138,12 @@ mod tests {
         let survey = survey(&places, &Wanted::default());
         assert_eq!(survey.usable, []);
         let nodes: Vec<_> =
-            survey.refused.iter().map(|(path, _)| path.file_name().unwrap()).collect();
+            survey.refused.iter().map(|refused| refused.path.file_name().unwrap()).collect();
         assert_eq!(nodes, ["video0", "video1", "video2"]);
-        assert!(survey.refused.iter().all(|(_, reason)| !reason.is_empty()));
+        for Refused { path, reason, trouble } in &survey.refused {
+            assert!(!reason.is_empty() && !reason.contains(path.to_str().unwrap()), "{reason}");
+            assert!(trouble.is_some(), "{reason}");
+        }
+        assert_eq!(survey.refused[2].trouble, Some(Trouble::Gone));
     }
 }

@@ -13,7 +13,7 @@ use encode::Config as Encoder;
 
 use crate::{
     cli::{CheckArgs, serve},
-    config::{self, Access, Camera, Config, Gop, Layer, Offline, Pipe, Source, Stream},
+    config::{self, Access, Camera, Config, Gop, Layer, Offline, Pipe, Source, Stream, StreamName},
 };
 
 /// Whether a file can be served.
@@ -65,6 +65,10 @@ fn summary(path: &Path, config: &Config) -> String {
     for stream in &config.streams {
         line(format!("  /{}: {}", stream.name, describe(stream)));
     }
+    if config.streams.is_empty() {
+        let name = StreamName::default();
+        line(format!("  /{name}: {FIRST_CAMERA}, or the test card where there is none"));
+    }
     let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
     line(format!("RTSP at {}", listen.join(", ")));
     let udp = match config.udp.rtp() {
@@ -105,9 +109,6 @@ fn describe(stream: &Stream) -> String {
         rate.map(|rate| format!(" at {rate} fps")).unwrap_or_default()
     };
     let source = match &stream.source {
-        Source::Unsaid => {
-            "the first camera that can be used, or the test card where there is none".to_owned()
-        }
         Source::Camera(camera) => describe_camera(camera),
         Source::Test(encoder) => format!("the test card, {}", describe_encoder(encoder)),
         Source::File(file) => format!("{}{}", file.path.display(), rate(file.rate)),
@@ -140,7 +141,7 @@ fn describe(stream: &Stream) -> String {
 fn describe_camera(camera: &Camera) -> String {
     let Camera { name, wanted, controls, bitrate, gop } = camera;
     let mut text = match name {
-        Name::Any => "the first camera that can be used".to_owned(),
+        Name::Any => FIRST_CAMERA.to_owned(),
         Name::Path(path) => format!("the camera {}", path.display()),
         Name::Stable(name) => format!("the camera {name}"),
     };
@@ -182,3 +183,5 @@ fn describe_encoder(encoder: &Encoder) -> String {
 fn is_readable_by_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
+
+const FIRST_CAMERA: &str = "the first camera that can be used";

@@ -69,8 +69,8 @@ pub fn list(places: &Places) -> Listing {
             entry.is_default = default.as_ref() == Some(&entry.node);
             listing.cameras.push(entry);
         } else {
-            let refusal = refused.iter().find(|(path, _)| *path == entry.node);
-            entry.reason = refusal.map(|(_, reason)| reason.clone());
+            let refusal = refused.iter().find(|refused| refused.path == entry.node);
+            entry.reason = refusal.map(|refused| refused.reason.clone());
             listing.others.push(entry);
         }
     }

@@ -337,7 +337,7 @@ impl Layer {
             state_dir: self.state_dir,
             limits: self.limits.unwrap_or_default(),
             libraries: self.libraries,
-            streams: if streams.is_empty() { default.streams } else { streams },
+            streams,
         };
         if !users.is_empty() {
             config.access = Access::Users(users);

@@ -25,7 +25,10 @@ pub(super) fn judge(config: &Config, places: &Places) -> Vec<Finding> {
         config.streams.iter().filter_map(|stream| trouble(stream, places)).collect();
     if findings.is_empty() {
         let names: Vec<&str> = config.streams.iter().map(|stream| stream.name.as_str()).collect();
-        let seen = format!("to be served: {}", names.join(", "));
+        let seen = match &names[..] {
+            [] => "to be served: the first camera, or the test card".to_owned(),
+            names => format!("to be served: {}", names.join(", ")),
+        };
         findings.push(Finding::ok(Topic::Configuration, seen));
     }
     let notes = config.notes();
@@ -62,7 +65,7 @@ fn trouble(stream: &Stream, places: &Places) -> Option<Finding> {
                 Name::Path(_) | Name::Any => {}
             }
         }
-        Source::Unsaid | Source::Test(_) | Source::Stdin(_) => {}
+        Source::Test(_) | Source::Stdin(_) => {}
     }
     let encode::Choice::V4l2(path) = &stream.encoder else { return None };
     let examined = Device::open(path).map_err(v4l2_m2m::Reason::from);
