@@ -5,11 +5,18 @@
 //!                             └── `$` frames: RTCP           cursor ─▶ picture ──▲
 //! ```
 //!
-//! One task does all of it, so nothing is ever written in the middle of something else. It reads
-//! while a request waits, so that a client that goes away takes its request with it. Generic over
-//! the stream: tests play conversations in virtual time, without sockets.
+//! One task does all of it but for pictures that the client takes at once ([`output`]); whoever
+//! writes holds the outbox, so nothing is ever written in the middle of something else. The task
+//! reads while a request waits, so that a client that goes away takes its request with it. Generic
+//! over the stream: tests play conversations in virtual time, without sockets.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use rtsp_proto::{Event, Fatal, header::SessionId};
@@ -21,19 +28,21 @@ use tokio::{
 use tracing::{Instrument, debug, info, info_span};
 
 use self::{
+    output::{News, Output},
     playing::Viewers,
     queue::{Queue, Turn},
 };
 use crate::{
-    control::{Answer, Control, Then},
+    control::{Answer, Control, InterleavedViewer, Then},
     egress::{
         fanout::{Fanout, Viewer},
-        interleaved::Outbox,
+        lines::Line,
     },
     sessions::{ConnectionId, Link},
     shared::Shared,
 };
 
+mod output;
 mod playing;
 mod queue;
 
@@ -57,7 +66,7 @@ pub struct Context<Trust> {
 /// Serves a connection until it is over.
 pub async fn serve<S, Trust>(stream: S, context: Context<Trust>)
 where
-    S: AsyncRead + AsyncWrite,
+    S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let span = info_span!("conn", id = context.id.0, peer = %context.peer);
     let serve = async {
@@ -102,13 +111,11 @@ enum End {
 
 struct Connection<R, W, Trust> {
     reader: R,
-    writer: W,
+    output: Arc<Output<W>>,
     context: Context<Trust>,
     input: BytesMut,
     protocol: rtsp_proto::Connection,
     queue: Queue,
-    outbox: Outbox,
-    viewers: Viewers,
     /// Viewers by UDP that start once the reply to their PLAY has been written.
     starting: Vec<(SessionId, Fanout, Box<Viewer>)>,
     /// Why nothing more is read: what was asked before is answered before the connection ends.
@@ -119,35 +126,31 @@ struct Connection<R, W, Trust> {
     opened: Instant,
     /// When a byte last came in.
     heard: Instant,
-    /// When the client last took a byte, or there was none for it.
-    progress: Instant,
 }
 
 impl<R, W, Trust> Connection<R, W, Trust>
 where
     R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    W: AsyncWrite + Unpin + Send + 'static,
 {
     fn new(reader: R, writer: W, context: Context<Trust>) -> Self {
         let now = Instant::now();
         let control =
             Control::new(Arc::clone(&context.shared), context.id, context.peer, context.local);
         let limits = context.shared.limits.wire.clone();
+        let viewers = Viewers::new(Arc::clone(&context.shared));
         Self {
             reader,
-            writer,
+            output: Arc::new(Output::new(writer, viewers)),
             input: BytesMut::with_capacity(INPUT),
             protocol: rtsp_proto::Connection::new(limits, now.into_std()),
             queue: Queue::new(control),
-            outbox: Outbox::default(),
-            viewers: Viewers::new(Arc::clone(&context.shared)),
             starting: Vec::new(),
             fatal: None,
             closing: None,
             leaving: None,
             opened: now,
             heard: now,
-            progress: now,
             context,
         }
     }
@@ -161,24 +164,23 @@ where
             {
                 return self.fail(fatal);
             }
-            if self.viewers.load(&mut self.outbox) {
-                self.leave(End::StreamEnded);
-            }
-            if self.outbox.urgent_len() == 0 {
+            let (urgent, is_empty) = {
+                let half = self.output.lock();
+                (half.outbox.urgent_len(), half.outbox.is_empty())
+            };
+            if urgent == 0 {
                 self.start_udp();
                 if let Some(end) = self.closing.take() {
                     return end;
                 }
             }
-            if self.outbox.is_empty() {
-                self.progress = Instant::now();
-                if self.leaving.is_some()
-                    && self.queue.is_idle()
-                    && !self.has_sessions()
-                    && let Some((_, end)) = self.leaving.take()
-                {
-                    return end;
-                }
+            if is_empty
+                && self.leaving.is_some()
+                && self.queue.is_idle()
+                && !self.has_sessions()
+                && let Some((_, end)) = self.leaving.take()
+            {
+                return end;
             }
             if let Err(end) = self.wait().await {
                 return end;
@@ -193,15 +195,16 @@ where
         tokio::select! {
             biased;
             () = stopped(&mut self.context.shutdown), if self.leaving.is_none() => {
-                self.viewers.stop_all(&mut self.outbox);
+                self.output.lock().stop_all();
                 self.leave(End::Shutdown);
             }
-            written = poll_fn(|cx| self.outbox.poll_write(cx, &mut self.writer)),
-                if !self.outbox.is_empty() =>
-            {
-                written?;
-                self.viewers.written(&self.outbox);
-                self.progress = Instant::now();
+            News { error, is_over, .. } = poll_fn(|context| self.output.poll(context)) => {
+                if let Some(error) = error {
+                    return Err(error.into());
+                }
+                if is_over {
+                    self.leave(End::StreamEnded);
+                }
             }
             answer = self.queue.answered() => self.take_answer(answer),
             read = self.reader.read_buf(&mut self.input), if wants_input => {
@@ -210,7 +213,6 @@ where
                 }
                 self.heard = Instant::now();
             }
-            () = self.viewers.published(), if self.outbox.wants_picture() => {}
             () = sleep_until(deadline) => self.handle_timeout()?,
         }
         Ok(())
@@ -233,7 +235,7 @@ where
     fn hear(&mut self, payload: &Bytes) {
         let own: Vec<SessionId> = match self.queue.control() {
             Some(control) => control.own_sessions().to_vec(),
-            None => self.viewers.sessions().collect(),
+            None => self.output.lock().viewers.sessions().collect(),
         };
         let now = Instant::now().into_std();
         self.context.shared.sessions.interleaved(&own, payload, now);
@@ -242,26 +244,30 @@ where
     /// Answers what waits, unless the client leaves its replies unread.
     fn take_up_requests(&mut self) {
         let unread_replies = self.context.shared.limits.unread_replies;
-        while self.outbox.urgent_len() < unread_replies
+        let mut half = self.output.lock();
+        while half.outbox.urgent_len() < unread_replies
             && self.closing.is_none()
             && let Some(refusal) = self.queue.take_up()
         {
             debug!(status = refusal.status().code(), reason = %refusal.reason(), "refused");
-            refusal.write(self.outbox.urgent());
+            refusal.write(half.outbox.urgent());
         }
     }
 
     fn take_answer(&mut self, answer: Answer) {
         let Answer { reply, then } = answer;
         debug!(status = reply.status().code(), reason = %reply.reason(), "reply");
-        if let Then::StopInterleaved { session, goodbye } = then {
-            self.viewers.stop(session, goodbye, &mut self.outbox);
+        {
+            let mut half = self.output.lock();
+            if let Then::StopInterleaved { session, goodbye } = then {
+                half.stop(session, goodbye);
+            }
+            reply.write(half.outbox.urgent());
         }
-        reply.write(self.outbox.urgent());
         match then {
             Then::Nothing | Then::StopInterleaved { .. } => {}
             Then::StartInterleaved(_) if self.leaving.is_some() => {}
-            Then::StartInterleaved(viewer) => self.viewers.start(*viewer, &mut self.outbox),
+            Then::StartInterleaved(viewer) => self.start_interleaved(*viewer),
             Then::StartUdp(session, fanout, viewer) => {
                 self.starting.push((session, fanout, viewer));
             }
@@ -269,6 +275,16 @@ where
         }
         if self.queue.control().is_some_and(|control| control.is_trusted()) {
             self.context.stranger = None;
+        }
+    }
+
+    fn start_interleaved(&self, viewer: InterleavedViewer) {
+        let lines = self.context.shared.streams.find(viewer.mount.name());
+        let lines = lines.map(|stream| stream.lines.clone());
+        self.output.lock().start(viewer);
+        let line: Weak<dyn Line> = Arc::downgrade(&self.output) as _;
+        if let Some(lines) = lines {
+            lines.add(line);
         }
     }
 
@@ -297,21 +313,22 @@ where
     fn deadline(&self) -> Instant {
         let limits = &self.context.shared.limits;
         let protocol = self.protocol.poll_timeout().map(Instant::from_std);
-        let stall = (!self.outbox.is_empty()).then(|| self.progress + limits.stall_time);
+        let (stuck, report) = {
+            let half = self.output.lock();
+            (half.stuck(), half.viewers.next_report())
+        };
+        let stall = stuck.map(|since| since + limits.stall_time);
         // A session of this connection may end any time: looked at now and then, not watched.
         let idle = (self.heard + limits.idle_timeout).max(Instant::now() + IDLE_CHECK);
         let login = self.context.stranger.as_ref().map(|_| self.opened + limits.login_time);
         let leaving = self.leaving.as_ref().map(|(until, _)| *until);
-        [protocol, stall, login, leaving, self.viewers.next_report()]
-            .into_iter()
-            .flatten()
-            .fold(idle, Instant::min)
+        [protocol, stall, login, leaving, report].into_iter().flatten().fold(idle, Instant::min)
     }
 
     fn handle_timeout(&mut self) -> Result<(), End> {
         let now = Instant::now();
         let limits = &self.context.shared.limits;
-        if !self.outbox.is_empty() && now >= self.progress + limits.stall_time {
+        if self.output.lock().stuck().is_some_and(|since| now >= since + limits.stall_time) {
             return Err(End::Stalled);
         }
         if self.fatal.is_none()
@@ -325,11 +342,12 @@ where
         if self.context.stranger.is_some() && now >= self.opened + limits.login_time {
             return Err(End::NoLogin);
         }
-        let is_silent = now >= self.heard + limits.idle_timeout && self.viewers.is_empty();
+        let is_silent = now >= self.heard + limits.idle_timeout;
+        let is_silent = is_silent && self.output.lock().viewers.is_empty();
         if is_silent && self.queue.is_idle() && !self.has_sessions() {
             return Err(End::Idle);
         }
-        self.viewers.report(now, &mut self.outbox);
+        self.output.lock().report(now);
         Ok(())
     }
 
@@ -346,14 +364,14 @@ where
     /// The answer to a message after which the connection cannot go on.
     fn fail(&mut self, fatal: Fatal) -> End {
         if let Some(answer) = fatal.answer() {
-            self.outbox.urgent().extend_from_slice(&answer);
+            self.output.lock().outbox.urgent().extend_from_slice(&answer);
         }
         End::Fatal(fatal)
     }
 
     /// Says what is left to say, and closes.
     async fn finish(&mut self, end: &End) {
-        self.outbox.abandon_picture();
+        self.output.lock().quieten();
         // Over UDP a session goes on, whether or not the reply to its PLAY could be read.
         self.start_udp();
         let sessions = &self.context.shared.sessions;
@@ -366,10 +384,7 @@ where
             return;
         }
         let farewell = async {
-            while !self.outbox.is_empty() {
-                poll_fn(|cx| self.outbox.poll_write(cx, &mut self.writer)).await?;
-            }
-            poll_fn(|cx| Pin::new(&mut self.writer).poll_shutdown(cx)).await?;
+            poll_fn(|context| self.output.poll_close(context)).await?;
             // What the client still sends is read: closing with unread input would reset the
             // connection, and the client might lose the answer.
             let mut unread = BytesMut::with_capacity(4096);

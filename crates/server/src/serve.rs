@@ -24,6 +24,7 @@ use crate::{
     credentials::Access,
     egress::{
         fanout::Fanout,
+        lines::Lines,
         udp::{self, Endpoint, Ports},
     },
     entropy::Entropy,
@@ -109,7 +110,8 @@ impl Server {
             let (recipe, policy) = (sources::recipe(stream, &clock), sources::policy(stream));
             let keeper = Keeper::new(recipe, policy, publisher, clock.clone(), entropy.clone());
             let keeper = tokio::spawn(keeper.run(nodes.clone(), stopped.clone()));
-            streams.insert(Stream { mount: mount.clone(), fanout: Some(fanout) });
+            let lines = Lines::spawn(&mount);
+            streams.insert(Stream { mount: mount.clone(), fanout: Some(fanout), lines });
             running.push(Running { mount, keeper, fanout: Some(task) });
         }
         let gate = gate(access, config.auth, &entropy);

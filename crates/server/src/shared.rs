@@ -15,7 +15,7 @@ use rtsp_proto::auth::Authenticator;
 use crate::{
     census::Census,
     credentials::Access,
-    egress::{fanout::Fanout, udp::Ports},
+    egress::{fanout::Fanout, lines::Lines, udp::Ports},
     entropy::Entropy,
     limits::Limits,
     live::Mount,
@@ -91,13 +91,15 @@ impl Gate {
     }
 }
 
-/// A stream and the task that sends it to its UDP viewers.
+/// A stream and the tasks that send it to its viewers.
 #[derive(Clone, Debug)]
 pub struct Stream {
     /// Where its pictures are published.
     pub mount: Arc<Mount>,
     /// Sends them by UDP; `None` where there are no UDP ports.
     pub fanout: Option<Fanout>,
+    /// Takes them to its TCP viewers.
+    pub lines: Lines,
 }
 
 /// The streams of a server, by name.

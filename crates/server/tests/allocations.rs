@@ -18,7 +18,7 @@ use std::{
 use dhat::{Alloc, HeapStats, Profiler};
 use lenscast::{
     credentials::Access,
-    egress::{fanout::Fanout, udp::Ports},
+    egress::{fanout::Fanout, lines::Lines, udp::Ports},
     entropy::Entropy,
     limits::Limits,
     listener,
@@ -169,7 +169,8 @@ impl House {
         let (fanout, _) =
             Fanout::spawn(mount.clone(), ports.clone(), clock.clone(), entropy.clone());
         let mut streams = Streams::default();
-        streams.insert(Stream { mount, fanout: Some(fanout) });
+        let lines = Lines::spawn(&mount);
+        streams.insert(Stream { mount, fanout: Some(fanout), lines });
         let gate = Gate { access: Access::Open, authenticator: None };
         let limits = Limits::default();
         let shared = Shared::new(streams, gate, Some(ports), clock.clone(), entropy, limits);

@@ -1,6 +1,6 @@
 //! The viewers whose pictures travel within one connection: one, as a rule.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use media::MediaTime;
@@ -25,7 +25,6 @@ struct Playing {
     viewer: InterleavedViewer,
     /// Until the first report: nothing follows the reply to PLAY yet.
     is_held: bool,
-    published: watch::Receiver<u64>,
     stage: watch::Receiver<Stage>,
     next_report: Instant,
     /// Pictures published before are late for this viewer, and nobody made them so.
@@ -50,7 +49,6 @@ impl Viewers {
     /// Begins with a sender report, when the client has had its head start.
     pub(super) fn start(&mut self, viewer: InterleavedViewer, outbox: &mut Outbox) {
         let mut playing = Playing {
-            published: viewer.mount.subscribe(),
             stage: viewer.mount.stage(),
             is_held: !viewer.head_start.is_zero(),
             next_report: Instant::now() + viewer.head_start,
@@ -80,6 +78,11 @@ impl Viewers {
         }
     }
 
+    /// Stops everything, and says nothing.
+    pub(super) fn clear(&mut self) {
+        self.playing.clear();
+    }
+
     /// Stops everything, with a goodbye to each.
     pub(super) fn stop_all(&mut self, outbox: &mut Outbox) {
         outbox.abandon_picture();
@@ -98,7 +101,6 @@ impl Viewers {
         for (at, playing) in self.playing.iter_mut().enumerate() {
             // Looked at before the log, so that no picture published before the end is missed.
             let is_over = matches!(*playing.stage.borrow(), Stage::Ended);
-            playing.published.mark_unchanged();
             if playing.is_held {
                 continue;
             }
@@ -152,23 +154,6 @@ impl Viewers {
             due.report(&self.shared, outbox);
         }
     }
-
-    /// Waits until one of the streams has a new picture, or has ended.
-    pub(super) async fn published(&mut self) {
-        match self.playing.as_mut_slice() {
-            [] => pending().await,
-            [only] => {
-                if only.published.changed().await.is_err() {
-                    pending().await
-                }
-            }
-            several => {
-                let changes =
-                    several.iter_mut().map(|playing| Box::pin(playing.published.changed()));
-                let _ = futures::future::select_all(changes).await;
-            }
-        }
-    }
 }
 
 impl Playing {
@@ -189,4 +174,4 @@ impl Playing {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -114,8 +114,12 @@ impl Outbox {
             return Poll::Ready(Ok(0));
         }
         let written = {
-            let slices = self.slices();
-            ready!(Pin::new(io).poll_write_vectored(context, &slices))?
+            let io = Pin::new(io);
+            match self.slices().as_slice() {
+                // Nearly always: what is in one piece is written with less ado.
+                [piece] => ready!(io.poll_write(context, piece))?,
+                pieces => ready!(io.poll_write_vectored(context, pieces))?,
+            }
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));

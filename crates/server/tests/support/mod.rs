@@ -15,7 +15,7 @@ use std::{
 use lenscast::{
     connection::{self, Context},
     credentials::{Access, Accounts},
-    egress::{fanout::Fanout, udp::Ports},
+    egress::{fanout::Fanout, lines::Lines, udp::Ports},
     entropy::Entropy,
     limits::Limits,
     live::{Mount, mount::Identity},
@@ -109,7 +109,8 @@ impl Server {
                 .clone()
                 .map(|ports| Fanout::spawn(mount.clone(), ports, clock.clone(), entropy.clone()).0);
             sources.push(source::run(source, publisher, clock.clone()));
-            streams.insert(Stream { mount, fanout });
+            let lines = Lines::spawn(&mount);
+            streams.insert(Stream { mount, fanout, lines });
         }
         let gate = gate(setup);
         let shared =

@@ -18,7 +18,7 @@ use crate::{
     shared::{Gate, Streams},
 };
 
-fn viewers(stream: &Stream) -> Viewers {
+pub(in crate::connection) fn viewers(stream: &Stream) -> Viewers {
     let gate = Gate { access: Access::Open, authenticator: None };
     let entropy = Entropy::new(|bytes| bytes.fill(0x80));
     let clock = Arc::clone(&stream.clock);
@@ -26,7 +26,7 @@ fn viewers(stream: &Stream) -> Viewers {
     Viewers::new(Arc::new(Shared::new(Streams::default(), gate, None, clock, entropy, limits)))
 }
 
-fn viewer(stream: &Stream) -> InterleavedViewer {
+pub(in crate::connection) fn viewer(stream: &Stream) -> InterleavedViewer {
     InterleavedViewer {
         session: SessionId::from_entropy([7; 16]),
         mount: Arc::clone(&stream.mount),

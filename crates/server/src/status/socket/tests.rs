@@ -6,6 +6,7 @@ use std::{
 use super::*;
 use crate::{
     credentials::Access,
+    egress::lines::Lines,
     entropy::Entropy,
     limits::Limits,
     live::mount::{Start, tests::Stream},
@@ -29,7 +30,8 @@ impl House {
         let directory = tempfile::tempdir().unwrap();
         let stream = Stream::new(Start::OnDemand);
         let mut streams = Streams::default();
-        streams.insert(shared::Stream { mount: Arc::clone(&stream.mount), fanout: None });
+        let (mount, lines) = (Arc::clone(&stream.mount), Lines::spawn(&stream.mount));
+        streams.insert(shared::Stream { mount, fanout: None, lines });
         let gate = Gate { access: Access::Open, authenticator: None };
         let entropy = Entropy::new(|bytes| bytes.fill(0x80));
         let clock = Arc::clone(&stream.clock);
