@@ -1,9 +1,9 @@
 //! One task that sends a mount's pictures to all its UDP viewers.
 //!
-//! Each viewer is a cursor into the mount's live log, a pacer and a pair of destinations; the socket
-//! is the only queue. When it is full, the task waits and goes on from the same packet: that is
-//! nobody's fault, and nothing is lost. When only the device towards one viewer is full, that viewer
-//! waits and the others go on.
+//! Each viewer is a cursor into the mount's live log, a pacer and a pair of destinations; what is the
+//! same for many viewers leaves by one call ([`volley`]). The socket is the only queue. When it is
+//! full, the task waits and goes on from the same packet: that is nobody's fault, and nothing is
+//! lost. When only the device towards one viewer is full, that viewer waits and the others go on.
 
 use std::{
     collections::VecDeque,
@@ -24,15 +24,16 @@ use tokio::{
 };
 use tracing::trace;
 
-use super::udp::{Destination, Ports};
+use super::udp::{self, Destination, Ports, Sent};
 use crate::{
     entropy::Entropy,
     live::{Cursor, Mount, Picture, Stage},
 };
 
 mod active;
+mod volley;
 
-use active::{Active, Progress, pair_for, send};
+use active::Active;
 
 /// A viewer to be served over UDP.
 #[derive(Debug)]
@@ -226,14 +227,12 @@ impl Task {
     /// Sends whatever may be sent now, and says when to come back for the rest.
     async fn serve(&mut self) -> Option<MediaTime> {
         let mut wake: Option<MediaTime> = None;
-        for (served, active) in self.viewers.iter_mut().enumerate() {
-            if served % VIEWERS_PER_TURN == VIEWERS_PER_TURN - 1 {
+        for (volley, viewers) in self.viewers.chunks_mut(udp::AT_ONCE).enumerate() {
+            if volley % VOLLEYS_PER_TURN == VOLLEYS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            match active.serve(&self.mount, &self.ports, &*self.clock).await {
-                Progress::Idle => {}
-                Progress::Wait(at) => wake = Some(wake.map_or(at, |sooner| sooner.min(at))),
-            }
+            let next = volley::serve(viewers, &self.mount, &self.ports, &*self.clock).await;
+            wake = wake.into_iter().chain(next).min();
         }
         wake
     }
@@ -259,9 +258,15 @@ impl Task {
         }
     }
 
+    /// Waits for room in the socket's buffer as long as that takes.
     async fn send_rtcp(&self, viewer: &Viewer, packet: &[u8]) {
-        let Some(pair) = pair_for(&self.ports, &viewer.rtcp) else { return };
-        let sent = send(&pair.rtcp, &viewer.rtcp, packet, None).await;
+        let Some(pair) = self.ports.pair_for(viewer.rtcp.peer().ip()) else { return };
+        let sent = loop {
+            match pair.rtcp.send(&viewer.rtcp, packet, None) {
+                Sent::Full => sleep(PACE).await,
+                sent => break sent,
+            }
+        };
         trace!(peer = %viewer.rtcp.peer(), ?sent, bytes = packet.len(), "RTCP");
     }
 }
@@ -280,8 +285,10 @@ pub async fn ended(stage: &mut watch::Receiver<Stage>) {
 }
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
-/// Viewers served before other tasks of the thread get their turn.
-const VIEWERS_PER_TURN: usize = 64;
+/// Sends to several viewers, before other tasks of the thread get their turn.
+const VOLLEYS_PER_TURN: usize = 4;
+/// The runtime's timer has millisecond steps; finer pacing would only spin.
+const PACE: Duration = Duration::from_millis(1);
 /// More than there are PLAY requests whose replies are being written at any time.
 const MOST_REMOVED_BEFORE: usize = 1024;
 /// "No timer": longer than anyone will wait, and within what the runtime can represent.

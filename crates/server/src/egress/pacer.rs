@@ -56,6 +56,12 @@ impl Pacer {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// Bytes worth waiting for, where there is more to send than may leave now: half a burst. Smaller
+    /// steps would be gentler to nobody, and each costs a call of the kernel.
+    pub fn step(&self) -> u64 {
+        self.capacity / 2
+    }
+
     /// Takes what was sent out of the bucket.
     pub fn spend(&mut self, bytes: u64) {
         self.tokens = self.tokens.saturating_sub(bytes);

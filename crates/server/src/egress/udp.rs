@@ -11,7 +11,7 @@
 use std::{
     cell::RefCell,
     io::{self, IoSlice},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::fd::AsRawFd,
     sync::{
         Mutex, PoisonError,
@@ -33,7 +33,7 @@ use rustix::net::{
 };
 use smallvec::SmallVec;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::io::{Interest, unix::AsyncFd};
 use tracing::debug;
 
 mod ports;
@@ -81,6 +81,29 @@ impl Destination {
     }
 }
 
+/// What is to be sent to one destination: a datagram, or a run of them.
+#[derive(Copy, Clone, Debug)]
+pub struct Parcel<'a> {
+    /// Where it goes.
+    pub to: &'a Destination,
+    /// The datagrams, one behind the other.
+    pub bytes: &'a [u8],
+    /// Bytes of each, of which the last may have fewer; one datagram where that is all of them.
+    pub segment: usize,
+}
+
+impl Parcel<'_> {
+    /// Whether both can leave by one call: what the control messages say is the same.
+    pub fn goes_with(&self, other: &Parcel<'_>) -> bool {
+        self.to.source == other.to.source && self.cut() == other.cut()
+    }
+
+    /// What the kernel is to cut it into.
+    fn cut(&self) -> Option<usize> {
+        Some(self.segment).filter(|&size| size < self.bytes.len())
+    }
+}
+
 /// What became of a send.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -100,7 +123,9 @@ pub enum Sent {
 /// One UDP socket.
 #[derive(Debug)]
 pub struct Endpoint {
-    socket: UdpSocket,
+    /// Never asked whether it is writable: the kernel would say so for each packet that has left,
+    /// and wake a thread for it.
+    socket: AsyncFd<UdpSocket>,
 }
 
 impl Endpoint {
@@ -117,20 +142,23 @@ impl Endpoint {
         }
         allow_fragmentation(&socket, address.is_ipv6())?;
         socket.bind(&address.into())?;
-        Ok(Self { socket: UdpSocket::from_std(socket.into())? })
+        let interest = Interest::READABLE | Interest::ERROR;
+        #[expect(deprecated, reason = "unsound for what is no descriptor of its own; this one is")]
+        let socket = AsyncFd::with_interest(socket.into(), interest)?;
+        Ok(Self { socket })
     }
 
     /// Sends `bytes` to `destination`: as one datagram, or cut by the kernel into datagrams of
     /// `segment` bytes, the last one shorter or equal. Never waits.
     ///
     /// There is no waiting for the socket to become writable either: the runtime takes the first
-    /// ICMP error for the end of the socket's writing half, and calls it writable ever after.
+    /// ICMP error for the end of a socket's writing half, and calls it writable ever after.
     pub fn send(&self, destination: &Destination, bytes: &[u8], segment: Option<usize>) -> Sent {
-        let segment = segment.filter(|&size| size < bytes.len());
+        let parcel = Parcel { to: destination, bytes, segment: segment.unwrap_or(bytes.len()) };
         let mut attempts = 0;
         loop {
-            let errno = match self.send_once(destination, bytes, segment) {
-                Ok(()) => return Sent::Whole,
+            let errno = match self.send_once(&[parcel]) {
+                Ok(_) => return Sent::Whole,
                 Err(errno) => errno,
             };
             attempts += 1;
@@ -142,7 +170,7 @@ impl Endpoint {
                 // It says nothing about this one.
                 _ if is_icmp(errno) && attempts < attempts_after(errno) => {}
                 // Too large a segment for the path, or a device without the offload.
-                Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO if segment.is_some() => {
+                Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO if parcel.cut().is_some() => {
                     return Sent::Unsegmented;
                 }
                 _ => return Sent::Lost(errno),
@@ -150,16 +178,32 @@ impl Endpoint {
         }
     }
 
-    fn send_once(
-        &self,
-        destination: &Destination,
-        bytes: &[u8],
-        segment: Option<usize>,
-    ) -> nix::Result<()> {
-        let peer = destination.peer();
+    /// Sends to many by as few calls as there can be. All `parcels` go with the first
+    /// ([`Parcel::goes_with`]). Returns how many the kernel took whole, and what became of the one
+    /// after them, if that was anything else. Never waits.
+    pub fn send_all(&self, parcels: &[Parcel<'_>]) -> (usize, Option<Sent>) {
+        let mut whole = 0;
+        while let Some(Parcel { to, bytes, segment }) = parcels.get(whole) {
+            // An error is about the first of those left, or about others altogether.
+            match self.send_once(&parcels[whole..]) {
+                Ok(sent) => whole += sent.max(1),
+                Err(_) => match self.send(to, bytes, Some(*segment)) {
+                    Sent::Whole => whole += 1,
+                    otherwise => return (whole, Some(otherwise)),
+                },
+            }
+        }
+        (whole, None)
+    }
+
+    /// One call, for the first [`AT_ONCE`] at most; how many the kernel took.
+    fn send_once(&self, parcels: &[Parcel<'_>]) -> nix::Result<usize> {
+        let Some(first) = parcels.first() else { return Ok(0) };
+        let source = first.to.source;
+        let segment = first.cut();
         let segment = segment.map(|size| u16::try_from(size).unwrap_or(u16::MAX));
         let (info_v4, info_v6);
-        let info = match destination.source {
+        let info = match source {
             IpAddr::V4(source) => {
                 info_v4 = packet_info_v4(source);
                 ControlMessage::Ipv4PacketInfo(&info_v4)
@@ -169,15 +213,20 @@ impl Endpoint {
                 ControlMessage::Ipv6PacketInfo(&info_v6)
             }
         };
-        let slices = [[IoSlice::new(bytes)]];
-        let peers = [Some(SockaddrStorage::from(peer))];
+        let mut slices = [[IoSlice::new(&[])]; AT_ONCE];
+        let mut peers = SmallVec::<[Option<SockaddrStorage>; AT_ONCE]>::new();
+        for (slice, parcel) in slices.iter_mut().zip(parcels) {
+            *slice = [IoSlice::new(parcel.bytes)];
+            peers.push(Some(parcel.to.peer().into()));
+        }
         MESSAGES.with_borrow_mut(|messages| {
             let mut control = SmallVec::<[ControlMessage<'_>; 2]>::new();
             control.push(info);
             control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
-            let message = messages.of(destination.source.is_ipv6(), segment.is_some());
+            let messages = messages.of(source.is_ipv6(), segment.is_some());
             let fd = self.socket.as_raw_fd();
-            sendmmsg(fd, message, &slices, peers, control, MsgFlags::empty()).map(|_| ())
+            let sent = sendmmsg(fd, messages, &slices, peers, control, MsgFlags::empty())?;
+            Ok(sent.count())
         })
     }
 
@@ -199,10 +248,12 @@ impl Endpoint {
             // Others get their turn, however much arrives.
             tokio::task::coop::consume_budget().await;
             self.read_errors(&mut refused);
-            match self.socket.try_recv_from(buffer) {
+            let received =
+                self.socket.try_io(Interest::READABLE, |socket| socket.recv_from(buffer));
+            match received {
                 Ok(received) => return Ok(received),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.socket.ready(Interest::READABLE | Interest::ERROR).await?;
+                    let _ = self.socket.ready(Interest::READABLE | Interest::ERROR).await?;
                 }
                 // Its entry in the error queue is read next.
                 Err(error) if is_icmp(errno_of(&error)) => {}
@@ -214,7 +265,7 @@ impl Endpoint {
     /// Empties the error queue.
     fn read_errors(&self, refused: &mut impl FnMut(SocketAddr)) {
         // "Would block" tells the runtime to wait for the next error.
-        let _ = self.socket.try_io(Interest::ERROR, || -> io::Result<()> {
+        let _ = self.socket.try_io(Interest::ERROR, |_| -> io::Result<()> {
             while let Ok(entry) = self.take_error() {
                 if let Some(peer) = entry {
                     debug!(%peer, "port unreachable");
@@ -253,12 +304,12 @@ impl Endpoint {
     }
 }
 
-/// The headers of one message of each shape, made once: each send would allocate its own.
+/// The headers of messages of each shape, made once: each send would allocate its own.
 struct Messages([[MultiHeaders<SockaddrStorage>; 2]; 2]);
 
 impl Messages {
     fn new() -> Self {
-        let message = |space| MultiHeaders::preallocate(1, Some(space));
+        let message = |space| MultiHeaders::preallocate(AT_ONCE, Some(space));
         // The kernel wants them filled to the last byte, so that there is one for each shape.
         Self([
             [
@@ -328,6 +379,9 @@ fn errno_of(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
+/// Most messages of one call. With more of them the kernel's copies of the packets push out of the
+/// processor's cache what is known of the viewers, which costs more than the calls saved.
+pub const AT_ONCE: usize = 16;
 /// Bytes of send buffer to ask for.
 pub(crate) const SEND_BUFFER: usize = 4 << 20;
 /// How often a datagram is tried while sends fail with ICMP errors about others: the codes may also

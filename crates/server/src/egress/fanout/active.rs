@@ -1,19 +1,20 @@
-//! One viewer of the fan-out: what of which picture it gets next, and when.
+//! One viewer of the fan-out: what of which picture it gets next, and when. Time is an argument, and
+//! nothing is sent here.
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use media::{Clock, MediaTime};
-use tokio::time::sleep;
+use media::MediaTime;
+use rtp_packetizer::Run;
 use tracing::debug;
 
-use super::Viewer;
+use super::{PACE, Viewer};
 use crate::{
     egress::{
         pacer::{self, Pacer},
-        udp::{Destination, Endpoint, Pair, Ports, Sent},
+        udp::{Parcel, Sent},
     },
     live::{Mount, Picture, stages::Turn},
 };
@@ -29,7 +30,10 @@ pub(super) struct Active {
 }
 
 /// How far a viewer has got.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
+    /// Something may be sent.
+    Ready,
     /// Everything there is was sent.
     Idle,
     /// The rest must wait until then.
@@ -40,6 +44,10 @@ pub(super) enum Progress {
 struct Sending {
     picture: Arc<Picture>,
     next_packet: usize,
+    /// Where that one begins.
+    next_byte: usize,
+    /// What of it is to be sent next.
+    run: Option<Run>,
     /// Since when the device has taken nothing.
     congested: Option<MediaTime>,
     /// Where its time goes, if that is counted.
@@ -62,14 +70,8 @@ impl Active {
         Self { pacer, viewer, sending: None, catching_up, joined: now }
     }
 
-    /// Sends whatever may be sent now.
-    pub(super) async fn serve(
-        &mut self,
-        mount: &Mount,
-        ports: &Ports,
-        clock: &dyn Clock,
-    ) -> Progress {
-        let Some(pair) = pair_for(ports, &self.viewer.rtp) else { return Progress::Idle };
+    /// Makes out what is to be sent next, if anything may be sent at `now`.
+    pub(super) fn prepare(&mut self, mount: &Mount, now: MediaTime) -> Progress {
         loop {
             let sending = match self.sending.take() {
                 Some(sending) => sending,
@@ -79,24 +81,24 @@ impl Active {
                 },
             };
             let sending = self.sending.insert(sending);
-            let now = clock.now();
             if let Some(catch_up) = self.catching_up {
                 let due = catch_up.due(sending.picture.published);
                 if due > now {
-                    return Progress::Wait(due);
+                    return Progress::Wait(next_step(due));
                 }
                 if due <= sending.picture.published {
                     self.catching_up = None;
                 }
             }
             let batch = &sending.picture.batch;
-            let Some(packet) = batch.packet(sending.next_packet) else {
+            let rest = batch.bytes().len() - sending.next_byte;
+            if rest == 0 {
                 if let Some(turn) = &sending.turn {
                     self.viewer.counters.added.note(mount.stages().sent(turn, now));
                 }
                 self.sending = None;
                 continue;
-            };
+            }
             if sending.next_packet == 0 {
                 let pace = mount.pace();
                 let rate = pacer::rate(batch.bytes().len(), pace.interval, pace.bitrate);
@@ -110,42 +112,53 @@ impl Active {
                 }
             }
             let allowance = self.pacer.allowance(now);
-            if allowance < packet.len() as u64 {
-                return Progress::Wait(now + PACE);
+            let step = self.pacer.step().min(rest as u64);
+            if allowance < step {
+                return Progress::Wait(now + self.pacer.time_for(step).max(PACE));
             }
             let most_bytes = usize::try_from(allowance).unwrap_or(usize::MAX).min(MOST_BYTES);
-            let destination = &*self.viewer.rtp;
-            let most_segments = if destination.is_segmented() { MOST_SEGMENTS } else { 1 };
-            let Some(run) = batch.runs(sending.next_packet, most_segments, most_bytes).next()
-            else {
-                continue;
-            };
-            let bytes = batch.bytes().get(run.bytes.clone()).unwrap_or_default();
-            match send(&pair.rtp, destination, bytes, Some(run.segment_size)).await {
-                Sent::Whole => {
-                    self.viewer.counters.sent(run.packets.len(), bytes.len());
-                    sending.congested = None;
-                }
-                Sent::Unsegmented => {
-                    debug!(peer = %destination.peer(), "no segmented sends to this viewer");
-                    destination.forgo_segmentation();
-                    continue;
-                }
-                Sent::Congested if !is_stuck(&mut sending.congested, now) => {
-                    return Progress::Wait(now + PACE);
-                }
-                refused => {
-                    debug!(
-                        peer = %destination.peer(), ?refused, packets = run.packets.len(), "lost"
-                    );
-                    let refused = run.packets.len() as u64;
-                    self.viewer.counters.refused.fetch_add(refused, Ordering::Relaxed);
-                    sending.turn = None;
-                }
-            }
-            self.pacer.spend(bytes.len() as u64);
-            sending.next_packet = run.packets.end;
+            let most_segments = if self.viewer.rtp.is_segmented() { MOST_SEGMENTS } else { 1 };
+            sending.run = batch.runs(sending.next_packet, most_segments, most_bytes).next();
+            return Progress::Ready;
         }
+    }
+
+    /// What was made out to be next.
+    pub(super) fn parcel(&self) -> Option<Parcel<'_>> {
+        let sending = self.sending.as_ref()?;
+        let run = sending.run.as_ref()?;
+        let bytes = sending.picture.batch.bytes().get(run.bytes.clone())?;
+        Some(Parcel { to: &self.viewer.rtp, bytes, segment: run.segment_size })
+    }
+
+    /// To be told what became of it. Ready, unless there must be a pause.
+    pub(super) fn sent(&mut self, sent: Sent, now: MediaTime) -> Progress {
+        let Some(sending) = &mut self.sending else { return Progress::Ready };
+        let Some(run) = sending.run.take() else { return Progress::Ready };
+        let counters = &self.viewer.counters;
+        match sent {
+            Sent::Whole => {
+                counters.sent(run.packets.len(), run.bytes.len());
+                sending.congested = None;
+            }
+            Sent::Unsegmented => {
+                debug!(peer = %self.viewer.rtp.peer(), "no segmented sends to this viewer");
+                self.viewer.rtp.forgo_segmentation();
+                return Progress::Ready;
+            }
+            Sent::Congested if !is_stuck(&mut sending.congested, now) => {
+                return Progress::Wait(now + PACE);
+            }
+            refused => {
+                let (peer, packets) = (self.viewer.rtp.peer(), run.packets.len());
+                debug!(%peer, ?refused, packets, "lost");
+                counters.refused.fetch_add(packets as u64, Ordering::Relaxed);
+                sending.turn = None;
+            }
+        }
+        self.pacer.spend(run.bytes.len() as u64);
+        (sending.next_packet, sending.next_byte) = (run.packets.end, run.bytes.end);
+        Progress::Ready
     }
 
     fn next_picture(&mut self, mount: &Mount) -> Option<Sending> {
@@ -157,7 +170,14 @@ impl Active {
                 delivery.entry
             }
         };
-        Some(Sending { picture, next_packet: 0, congested: None, turn: None })
+        Some(Sending {
+            picture,
+            next_packet: 0,
+            next_byte: 0,
+            run: None,
+            congested: None,
+            turn: None,
+        })
     }
 }
 
@@ -167,25 +187,11 @@ impl CatchUp {
     }
 }
 
-/// The sockets that reach a destination.
-pub(super) fn pair_for<'a>(ports: &'a Ports, destination: &Destination) -> Option<&'a Pair> {
-    ports.pair_for(destination.peer().ip())
-}
-
-/// Sends, waiting for room in the socket's buffer as long as that takes: never [`Sent::Full`].
-pub(super) async fn send(
-    endpoint: &Endpoint,
-    destination: &Destination,
-    bytes: &[u8],
-    segment: Option<usize>,
-) -> Sent {
-    loop {
-        match endpoint.send(destination, bytes, segment) {
-            // A millisecond empties no more than a part of the buffer, so no bandwidth is lost.
-            Sent::Full => sleep(PACE).await,
-            sent => return sent,
-        }
-    }
+/// The moments at which those who catch up get their pictures, whenever they joined: many of them by
+/// one call, and without a timer for each.
+fn next_step(due: MediaTime) -> MediaTime {
+    let step = CATCH_UP_STEP.as_nanos() as u64;
+    MediaTime::from_nanos(due.as_nanos().next_multiple_of(step))
 }
 
 /// Whether a device has taken nothing for so long that waiting on makes no sense.
@@ -198,7 +204,7 @@ fn is_stuck(congested: &mut Option<MediaTime>, now: MediaTime) -> bool {
 /// of the largest IPv4 datagram.
 const MOST_SEGMENTS: usize = 64;
 const MOST_BYTES: usize = 65_507;
-/// The runtime's timer has millisecond steps; finer pacing would only spin.
-const PACE: Duration = Duration::from_millis(1);
+/// Shorter than any frame interval, nearly.
+const CATCH_UP_STEP: Duration = Duration::from_millis(10);
 /// A device that takes nothing for so long will not take this picture any more.
 const CONGESTION: Duration = Duration::from_millis(100);

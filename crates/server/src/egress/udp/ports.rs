@@ -100,7 +100,7 @@ impl Pair {
         let failed = |error| BindError { address, port, error };
         for _ in 0..PAIR_ATTEMPTS {
             let rtp = Endpoint::bind(SocketAddr::new(address, port)).map_err(failed)?;
-            let bound = rtp.socket.local_addr().map_err(failed)?.port();
+            let bound = rtp.socket.get_ref().local_addr().map_err(failed)?.port();
             if bound % 2 != 0 {
                 continue;
             }

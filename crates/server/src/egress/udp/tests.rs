@@ -108,6 +108,54 @@ async fn the_largest_send_there_is() {
 }
 
 #[tokio::test]
+async fn many_are_sent_to_by_few_calls() {
+    let ports = Ports::bind(&[LOCALHOST], 0).unwrap();
+    let endpoint = &ports.pair_for(LOCALHOST).unwrap().rtp;
+    let clients: Vec<_> = (0..AT_ONCE * 2 + 3).map(|_| client("127.0.0.1")).collect();
+    let gone = Destination::new(closed("127.0.0.1"), Some(LOCALHOST));
+    let (bytes, count) = (pattern(1372 * 3 + 500), clients.len());
+    let destinations: Vec<_> =
+        clients.iter().map(|client| destination(client, "127.0.0.1")).collect();
+    // Each something else, and everywhere among them somebody who is gone.
+    let parcel = |(number, to)| Parcel { to, bytes: &bytes[number..], segment: 1372 };
+    let mut parcels: Vec<_> = destinations.iter().enumerate().map(parcel).collect();
+    for place in [count, AT_ONCE, 1, 0] {
+        parcels.insert(place, Parcel { to: &gone, bytes: &bytes, segment: 1372 });
+    }
+    assert_eq!(endpoint.send_all(&parcels), (count + 4, None));
+    for (number, client) in clients.iter().enumerate() {
+        let expected = bytes[number..].chunks(1372);
+        let received = receive(client, 4);
+        assert!(received.iter().map(|(packet, _)| &packet[..]).eq(expected), "{number}");
+    }
+
+    // What the kernel refuses is named, and what went before is not sent again.
+    let taken = Parcel { to: &destinations[0], bytes: &bytes[..50], segment: 1 };
+    let refused = Parcel { to: &destinations[1], bytes: &bytes, segment: 1 };
+    assert_eq!(endpoint.send_all(&[taken, refused]), (1, Some(Sent::Unsegmented)));
+    assert_eq!(receive(&clients[0], 50).len(), 50);
+    clients[0].set_nonblocking(true).unwrap();
+    assert!(clients[0].recv(&mut [0; 100]).is_err());
+}
+
+#[test]
+fn what_goes_together_has_one_source_and_one_length() {
+    let peer = "127.0.0.1:9".parse().unwrap();
+    let [here, same, there] = ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
+        .map(|source| Destination::new(peer, source.parse().ok()));
+    let any = Destination::new(peer, None);
+    let parcel = |to, length: usize, segment| Parcel { to, bytes: &[0; 3000][..length], segment };
+    let first = parcel(&here, 3000, 1000);
+    assert!(first.goes_with(&parcel(&same, 1001, 1000)));
+    for other in [parcel(&there, 3000, 1000), parcel(&any, 3000, 1000), parcel(&same, 3000, 999)] {
+        assert!(!first.goes_with(&other) && !other.goes_with(&first));
+    }
+    // Single datagrams may have any length.
+    assert!(parcel(&here, 100, 100).goes_with(&parcel(&same, 7, 1000)));
+    assert!(!first.goes_with(&parcel(&same, 1000, 1000)));
+}
+
+#[tokio::test]
 async fn the_kernel_chooses_the_source_where_none_is_known() {
     let ports = Ports::bind(&[EVERYWHERE, EVERYWHERE_V6], 0).unwrap();
     for address in ["127.0.0.1", "::1"] {
@@ -142,9 +190,9 @@ async fn ports_are_where_the_listeners_are() {
         let ports = Ports::bind(listen, 0).unwrap();
         let bound = |pair: &Option<Pair>| {
             let pair = pair.as_ref()?;
-            let address = pair.rtp.socket.local_addr().unwrap();
+            let address = pair.rtp.socket.get_ref().local_addr().unwrap();
             assert_eq!((address.port(), pair.port % 2), (pair.port, 0));
-            let rtcp = pair.rtcp.socket.local_addr().unwrap();
+            let rtcp = pair.rtcp.socket.get_ref().local_addr().unwrap();
             assert_eq!(rtcp, SocketAddr::new(address.ip(), pair.port + 1));
             Some(address.ip())
         };
