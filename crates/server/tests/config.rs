@@ -23,10 +23,7 @@ fn the_example_serves_what_it_says() {
     let config = resolve(&path, &text);
     // What the example writes down is what lenscast does anyway, apart from users and streams.
     let default = Config::default();
-    assert_eq!(
-        Config { access: Access::Stored, streams: Vec::new(), ..config.clone() },
-        default
-    );
+    assert_eq!(Config { access: Access::Stored, streams: Vec::new(), ..config.clone() }, default);
     let names: Vec<_> = config.streams.iter().map(|stream| stream.name.as_str()).collect();
     assert_eq!(names, ["card", "card/small"]);
     assert_eq!(config.streams[0].source, config::test_card());
