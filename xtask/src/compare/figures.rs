@@ -56,6 +56,8 @@ pub(crate) struct Figures {
     pub(crate) lost: f64,
     /// Pictures that viewers missed, for whatever reason.
     pub(crate) missing: f64,
+    /// Seconds of pictures that viewers got in a second: under 1 where the server could not keep up.
+    pub(crate) pace: f64,
     /// How often a viewer's own socket had no room.
     pub(crate) drops: f64,
     /// From connecting to the first whole keyframe, in milliseconds.
@@ -97,6 +99,7 @@ impl Figures {
             load: report["server_cpu"].as_f64()? * 1000.0,
             lost: all["lost_at_server"].as_f64()?,
             missing: all["missing_pictures"].as_f64()?,
+            pace: all["pace"].as_f64()?,
             drops: all["own_drops"].as_f64()?,
             keyframe: all["first_keyframe_ms"]["median"].as_f64()?,
             keyframe_p99: all["first_keyframe_ms"]["p99"].as_f64()?,
@@ -109,9 +112,18 @@ impl Figures {
         })
     }
 
-    /// Whether every viewer got everything.
+    /// Whether every viewer got everything, and in time.
     pub(crate) fn is_whole(&self) -> bool {
-        self.lost == 0.0 && self.missing == 0.0 && self.drops == 0.0 && self.failed == 0.0
+        self.keeps_up()
+            && self.lost == 0.0
+            && self.missing == 0.0
+            && self.drops == 0.0
+            && self.failed == 0.0
+    }
+
+    /// Whether pictures came as fast as they were to be shown.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.pace >= LEAST_PACE
     }
 
     fn json(&self) -> Value {
@@ -120,6 +132,7 @@ impl Figures {
             "cpu_ms_per_second": self.load,
             "lost": self.lost,
             "missing_pictures": self.missing,
+            "pace": self.pace,
             "viewers_own_drops": self.drops,
             "first_keyframe_ms": self.keyframe,
             "first_keyframe_p99_ms": self.keyframe_p99,
@@ -166,12 +179,15 @@ impl fmt::Display for Spread {
     }
 }
 
+/// A little less than 1: a few seconds begin and end with part of a picture's time.
+const LEAST_PACE: f64 = 0.98;
+
 /// For tests here and beside it.
 #[cfg(test)]
 pub(crate) fn report(cost: f64) -> Value {
     json!({
         "all": {
-            "viewers": 100, "lost_at_server": 1, "missing_pictures": 2, "own_drops": 3,
+            "viewers": 100, "lost_at_server": 1, "missing_pictures": 2, "own_drops": 3, "pace": 1.01,
             "first_keyframe_ms": { "median": 4.0, "p99": 5.0 },
             "frame_gap_ms": { "p999": cost * 10.0 },
         },

@@ -65,6 +65,8 @@ fn limit(result: &Result<Figures, String>) -> Option<String> {
         return None;
     } else if figures.drops > 0.0 {
         "the load client's sockets have no room"
+    } else if !figures.keeps_up() {
+        "pictures come later and later"
     } else if figures.failed > 0.0 {
         "viewers failed"
     } else {
@@ -75,9 +77,9 @@ fn limit(result: &Result<Figures, String>) -> Option<String> {
 
 fn table(conditions: &Conditions, runs: &[Run]) -> String {
     let mut text = format!(
-        "{conditions}\n\n| viewers | | CPU ms per second | RSS MB | KB per viewer | lost | missing \
-         pictures | viewers' drops | failed | viewers' CPU | limit |\n{}|\n",
-        "|---".repeat(11)
+        "{conditions}\n\n| viewers | | CPU ms per second | RSS MB | KB per viewer | pace | lost | \
+         missing pictures | viewers' drops | failed | viewers' CPU | limit |\n{}|\n",
+        "|---".repeat(12)
     );
     for run in runs {
         let (viewers, transport) = (run.viewers, run.transport.name());
@@ -85,11 +87,12 @@ fn table(conditions: &Conditions, runs: &[Run]) -> String {
         let limit = limit(&run.result).unwrap_or_default();
         let line = match &run.result {
             Ok(figures) => format!(
-                "| {viewers} {transport} | {name} | {:.1} | {:.1} | {:.0} | {} | {} | {} | {} | \
-                 {:.0} % | {limit} |",
+                "| {viewers} {transport} | {name} | {:.1} | {:.1} | {:.0} | {:.2} | {} | {} | {} | \
+                 {} | {:.0} % | {limit} |",
                 figures.load,
                 figures.memory,
                 figures.memory_of_viewer,
+                figures.pace,
                 figures.lost,
                 figures.missing,
                 figures.drops,
@@ -97,7 +100,7 @@ fn table(conditions: &Conditions, runs: &[Run]) -> String {
                 figures.client * 100.0,
             ),
             Err(_) => {
-                let blank = "| ".repeat(8);
+                let blank = "| ".repeat(9);
                 format!("| {viewers} {transport} | {name} {blank}| {limit} |")
             }
         };
@@ -162,6 +165,8 @@ mod tests {
         assert_eq!(limit(figures), "viewers missed something");
         (figures.lost, figures.missing) = (0.0, 0.0);
         assert_eq!(limit(figures), "");
+        figures.pace = 0.9;
+        assert_eq!(limit(figures), "pictures come later and later");
         figures.client = 0.96;
         assert_eq!(limit(figures), "the load client's processor is full");
         figures.load = 980.0;

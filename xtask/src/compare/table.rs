@@ -74,10 +74,11 @@ impl Table<'_> {
         let sum = |figure: fn(&Figures) -> f64| -> f64 { self.figures_of(row).map(figure).sum() };
         writeln!(
             f,
-            "| {:.3} | {:.2} | {} | {} | {} | {} | {:.0} / {:.0} | {:.1} | {:.2} | {:.1} | {:.1} | \
+            "| {:.3} | {:.2} | {:.2} | {} | {} | {} | {} | {:.0} / {:.0} | {:.1} | {:.2} | {:.1} | {:.1} | \
              {:.0} | {:.0} % |",
             self.spread(row, |figures| figures.cost),
             self.ratios(row, |figures| figures.cost),
+            self.spread(row, |figures| figures.pace).least,
             sum(|figures| figures.lost),
             sum(|figures| figures.missing),
             sum(|figures| figures.drops),
@@ -134,8 +135,8 @@ impl fmt::Display for Table<'_> {
         writeln!(f, "{}\n", self.conditions)?;
         writeln!(
             f,
-            "| viewers | | CPU ms per viewer and second | × floor | lost | missing pictures | \
-             viewers' drops | failed | connect → keyframe ms, median / p99 | frame gap p99.9 ms | \
+            "| viewers | | CPU ms per viewer and second | × floor | pace | lost | missing \
+             pictures | viewers' drops | failed | connect → keyframe ms, median / p99 | frame gap p99.9 ms | \
              × floor | RSS MB | at its peak | KB per viewer | viewers' CPU |"
         )?;
         writeln!(f, "{}|", "|---".repeat(COLUMNS))?;
@@ -156,7 +157,7 @@ impl fmt::Display for Table<'_> {
 }
 
 /// Of the table of figures.
-const COLUMNS: usize = 15;
+const COLUMNS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(ratio, Spread { median: 3.0, least: 3.0, most: 3.0 });
         let text = table.to_string();
         for line in [
-            "| 100 udp | lenscast | 4.500 (3.000–6.000) | 3.00 | 2 | 4 | 6 | 2 | 4 / 5 | 45.0 | 3.00 | \
+            "| 100 udp | lenscast | 4.500 (3.000–6.000) | 3.00 | 1.01 | 2 | 4 | 6 | 2 | 4 / 5 | 45.0 | 3.00 | \
              12.0 | 13.0 | 20 | 25 % |",
             "| 100 udp: CPU by the floor's | ≤ 1.25, then < 1 | 3.00 |",
             "| 100 udp: p99.9 frame gap by the floor's | ≤ 1.5 | 3.00 |",

@@ -170,7 +170,9 @@ impl Reception {
             // A step back misses nothing.
             let ahead = self.steps.iter().filter(|&&taken| taken < 1 << 31);
             let missing = |&taken: &u32| ((u64::from(taken) + half) / step).saturating_sub(1);
-            report.missing_pictures = ahead.map(missing).sum();
+            report.missing_pictures = ahead.clone().map(missing).sum();
+            let ticks: u64 = ahead.map(|&taken| u64::from(taken)).sum();
+            report.media_time = Duration::from_secs_f64(ticks as f64 / f64::from(RTP_CLOCK));
         }
         report.sender_report = self.sender_report;
         match (&self.first, self.announced) {

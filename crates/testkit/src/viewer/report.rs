@@ -35,6 +35,9 @@ pub struct Report {
     pub lost_by_drops: u64,
     /// Times between the ends of two access units.
     pub frame_gaps: Vec<Duration>,
+    /// The same times by the RTP timestamps, all together: less than they took by the clock where the
+    /// server is slower than its pictures.
+    pub media_time: Duration,
     /// The usual step of the RTP timestamp from one access unit to the next.
     pub frame_interval: Option<Duration>,
     /// Pictures that are missing between those that came whole, going by that step: lost, given up,
@@ -72,6 +75,7 @@ impl Report {
             own_drops: 0,
             lost_by_drops: 0,
             frame_gaps: Vec::new(),
+            media_time: Duration::ZERO,
             frame_interval: None,
             missing_pictures: 0,
             watched: Duration::ZERO,
@@ -150,6 +154,9 @@ pub struct Summary {
     pub frame_gap: Option<Spread>,
     /// The longest time between two access units, viewer by viewer.
     pub longest_gap: Option<Spread>,
+    /// Seconds of pictures in a second: under 1 where the server could not keep up, over 1 where it
+    /// caught up on what was cached.
+    pub pace: Option<f64>,
     /// What the time between two access units should be; the median viewer's.
     pub frame_interval: Option<Duration>,
 }
@@ -178,9 +185,16 @@ impl Summary {
                 reports.iter().flat_map(|report| report.frame_gaps.iter().copied()).collect(),
             ),
             longest_gap: spread(|report| report.frame_gaps.iter().max().copied()),
+            pace: pace(&reports),
             frame_interval: spread(|report| report.frame_interval).map(|spread| spread.median),
         }
     }
+}
+
+fn pace(reports: &[&Report]) -> Option<f64> {
+    let taken: Duration = reports.iter().flat_map(|report| &report.frame_gaps).sum();
+    let media: Duration = reports.iter().map(|report| report.media_time).sum();
+    (!taken.is_zero()).then(|| media.as_secs_f64() / taken.as_secs_f64())
 }
 
 /// How many times are spread.
@@ -222,6 +236,16 @@ mod tests {
         let [median, p99, p999, max] = [1000, 1980, 1998, 2000].map(millis);
         let many = Spread { median, p99, p999, max };
         assert_eq!(Spread::of((1..=2000).rev().map(millis).collect()), Some(many));
+    }
+
+    #[test]
+    fn a_server_that_cannot_keep_up_has_a_pace_below_one() {
+        let mut report = Report::new(Transport::Udp, Instant::now());
+        assert_eq!(Summary::of([&report]).pace, None);
+        report.frame_gaps = vec![millis(50); 4];
+        report.media_time = millis(160);
+        let pace = Summary::of([&report, &report]).pace.unwrap();
+        assert!((pace - 0.8).abs() < 1e-9, "{pace}");
     }
 
     #[test]

@@ -147,6 +147,7 @@ impl Outcome {
                 "late": summary.late,
                 "missing_pictures": summary.missing_pictures,
                 "announced": summary.announced,
+                "pace": summary.pace,
                 "first_packet_ms": spread(summary.first_packet),
                 "first_keyframe_ms": spread(summary.first_keyframe),
                 "frame_gap_ms": spread(summary.frame_gap),

@@ -81,6 +81,7 @@ fn missing_pictures_are_counted_by_their_timestamps() {
     });
     assert_eq!(report.frame_interval, Some(Duration::from_secs(1) / 30));
     assert_eq!(report.missing_pictures, 2);
+    assert_eq!(report.media_time, Duration::from_secs_f64(18_001.0 / 90_000.0));
 }
 
 #[test]
