@@ -29,8 +29,27 @@ pub fn nal_units(stream: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
 /// Where the first `00 00 01` at or after `from` begins.
 pub fn find_start_code(stream: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
+    // Two neighbours that are both zero are rare, and looked for in many bytes at a time.
+    while let Some(block) = stream.get(at..).and_then(<[u8]>::first_chunk::<{ BLOCK + 1 }>) {
+        let pairs = block.iter().zip(&block[1..]);
+        let least = pairs.fold(u8::MAX, |least, (one, next)| least.min(one | next));
+        if least == 0
+            && let Some(found) = find_within(stream, at, at + BLOCK)
+        {
+            return Some(found);
+        }
+        at += BLOCK;
+    }
+    find_within(stream, at, stream.len())
+}
+
+/// The same, if it begins before `end`.
+fn find_within(stream: &[u8], from: usize, end: usize) -> Option<usize> {
+    let mut at = from;
     // The third byte decides: over 1, no start code can begin at any of the three positions.
-    while let Some(&third) = stream.get(at + 2) {
+    while at < end
+        && let Some(&third) = stream.get(at + 2)
+    {
         if third > 1 {
             at += 3;
         } else if third == 1 && stream[at] == 0 && stream[at + 1] == 0 {
@@ -44,6 +63,9 @@ pub fn find_start_code(stream: &[u8], from: usize) -> Option<usize> {
 
 /// The three bytes before every NAL unit.
 pub const START_CODE: [u8; 3] = [0, 0, 1];
+
+/// Positions that are looked at together.
+const BLOCK: usize = 64;
 
 fn trim_zeros(stream: &[u8], start: usize, end: usize) -> usize {
     stream[start..end].iter().rposition(|&byte| byte != 0).map_or(start, |last| start + last + 1)
@@ -86,7 +108,12 @@ mod tests {
 
         #[test]
         fn start_codes_found_where_a_plain_search_finds_them(
-            stream in prop::collection::vec(0u8..3, 0..64), from in 0usize..70,
+            // Of few values, so that there are some; and with long stretches that have none.
+            stream in prop::collection::vec(
+                prop_oneof![prop::collection::vec(0u8..3, 0..20), prop::collection::vec(2u8.., 0..90)],
+                0..8,
+            ).prop_map(|parts| parts.concat()),
+            from in 0usize..400,
         ) {
             let plain = stream.windows(3).enumerate().skip(from)
                 .find(|(_, window)| *window == START_CODE).map(|(at, _)| at);

@@ -49,29 +49,91 @@ pub fn packed(
     let row = width.div_ceil(2) * 4;
     assert!(row <= stride, "{width} pixels in a row of {stride} bytes");
     let picture = whole(picture, stride, row, height)?;
-    let [luma, blue, red] = planes;
-    let chroma_width = width.div_ceil(2);
-    let (luma_at, blue_at, red_at) = match order {
-        Packed::Yuyv => ([0, 2], 1, 3),
-        Packed::Uyvy => ([1, 3], 0, 2),
-    };
-    for (index, pair) in luma.chunks_mut(width * 2).enumerate() {
-        let top = &picture[index * 2 * stride..][..row];
-        // The last row of an odd height is its own neighbour.
-        let has_bottom = pair.len() > width;
-        let bottom = if has_bottom { &picture[(index * 2 + 1) * stride..][..row] } else { top };
-        let (top_luma, bottom_luma) = pair.split_at_mut(width);
-        unpack_luma(top, luma_at, top_luma);
-        unpack_luma(bottom, luma_at, bottom_luma);
-        let blue = &mut blue[index * chroma_width..][..chroma_width];
-        let red = &mut red[index * chroma_width..][..chroma_width];
-        let pixels = top.as_chunks::<4>().0.iter().zip(bottom.as_chunks::<4>().0);
-        for ((blue, red), (top, bottom)) in blue.iter_mut().zip(red).zip(pixels) {
-            *blue = average(top[blue_at], bottom[blue_at]);
-            *red = average(top[red_at], bottom[red_at]);
-        }
+    let rows = |index: usize| &picture[index * stride..][..row];
+    match order {
+        Packed::Yuyv => packed_rows::<LOW, HIGH>(rows, width, planes),
+        Packed::Uyvy => packed_rows::<HIGH, LOW>(rows, width, planes),
     }
     Ok(())
+}
+
+/// Of the bytes of each pair, luma is one and chroma is the other.
+fn packed_rows<'a, const LUMA: u32, const CHROMA: u32>(
+    row: impl Fn(usize) -> &'a [u8],
+    width: usize,
+    [luma, blue, red]: [&mut [u8]; 3],
+) {
+    let chroma_width = width.div_ceil(2);
+    let chroma = blue.chunks_exact_mut(chroma_width).zip(red.chunks_exact_mut(chroma_width));
+    for ((index, luma), (blue, red)) in luma.chunks_mut(width * 2).enumerate().zip(chroma) {
+        let top = row(index * 2);
+        if luma.len() > width {
+            let bottom = row(index * 2 + 1);
+            two_rows::<LUMA, CHROMA>([top, bottom], luma.split_at_mut(width), (blue, red));
+        } else {
+            // The last row of an odd height is its own neighbour.
+            every_other::<LUMA>(top, luma);
+            mix_chroma::<CHROMA>([top, top], (blue, red));
+        }
+    }
+}
+
+/// In blocks of a size known when this is compiled: compilers make of them what the processor can
+/// do for many bytes at a time.
+fn two_rows<const LUMA: u32, const CHROMA: u32>(
+    [top, bottom]: [&[u8]; 2],
+    luma: (&mut [u8], &mut [u8]),
+    chroma: (&mut [u8], &mut [u8]),
+) {
+    let blocks = luma.0.len() / BLOCK;
+    let (tops, top) = top.split_at(blocks * BLOCK * 2);
+    let (bottoms, bottom) = bottom.split_at(blocks * BLOCK * 2);
+    let (top_lumas, top_luma) = luma.0.split_at_mut(blocks * BLOCK);
+    let (bottom_lumas, bottom_luma) = luma.1.split_at_mut(blocks * BLOCK);
+    let (blues, blue) = chroma.0.split_at_mut(blocks * BLOCK / 2);
+    let (reds, red) = chroma.1.split_at_mut(blocks * BLOCK / 2);
+    let pictures = tops.as_chunks::<{ BLOCK * 2 }>().0.iter();
+    let pictures = pictures.zip(bottoms.as_chunks::<{ BLOCK * 2 }>().0);
+    let lumas = top_lumas.as_chunks_mut::<BLOCK>().0.iter_mut();
+    let lumas = lumas.zip(bottom_lumas.as_chunks_mut::<BLOCK>().0);
+    let chromas = blues.as_chunks_mut::<{ BLOCK / 2 }>().0.iter_mut();
+    let chromas = chromas.zip(reds.as_chunks_mut::<{ BLOCK / 2 }>().0);
+    for (((top, bottom), (top_luma, bottom_luma)), (blue, red)) in pictures.zip(lumas).zip(chromas)
+    {
+        every_other::<LUMA>(top, top_luma);
+        every_other::<LUMA>(bottom, bottom_luma);
+        // Of luma too, which is for nothing, and quicker than parting it off before.
+        let mut mixed = [0; BLOCK * 2];
+        for ((mixed, top), bottom) in mixed.iter_mut().zip(top).zip(bottom) {
+            *mixed = average(*top, *bottom);
+        }
+        let mut chroma = [0; BLOCK];
+        every_other::<CHROMA>(&mixed, &mut chroma);
+        every_other::<LOW>(&chroma, blue);
+        every_other::<HIGH>(&chroma, red);
+    }
+    every_other::<LUMA>(top, top_luma);
+    every_other::<LUMA>(bottom, bottom_luma);
+    mix_chroma::<CHROMA>([top, bottom], (blue, red));
+}
+
+/// Chroma of two rows, pixels by pixels.
+fn mix_chroma<const CHROMA: u32>([top, bottom]: [&[u8]; 2], (blue, red): (&mut [u8], &mut [u8])) {
+    let pixels = top.as_chunks::<4>().0.iter().zip(bottom.as_chunks::<4>().0);
+    for ((blue, red), (top, bottom)) in blue.iter_mut().zip(red).zip(pixels) {
+        let [top, bottom] = [top, bottom].map(|pixels| u32::from_le_bytes(*pixels) >> CHROMA);
+        *blue = average(top as u8, bottom as u8);
+        *red = average((top >> 16) as u8, (bottom >> 16) as u8);
+    }
+}
+
+/// Of each pair of bytes the [`LOW`] or the [`HIGH`] one; as many as `to` holds.
+#[inline(always)]
+fn every_other<const WHICH: u32>(from: &[u8], to: &mut [u8]) {
+    // As numbers, because compilers know to do this for many at a time.
+    for (to, pair) in to.iter_mut().zip(from.as_chunks::<2>().0) {
+        *to = (u16::from_le_bytes(*pair) >> WHICH) as u8;
+    }
 }
 
 /// NV12: luma, then both chromas by turns; each with a stride of its own, in memory of its own.
@@ -98,10 +160,8 @@ pub fn nv12(
     let chroma = whole(chroma, stride, chroma_width * 2, chroma_height)?;
     let rows = blue.chunks_exact_mut(chroma_width).zip(red.chunks_exact_mut(chroma_width));
     for ((blue, red), row) in rows.zip(chroma.chunks(stride)) {
-        let pairs = row[..chroma_width * 2].as_chunks::<2>().0;
-        for ((blue, red), [from_blue, from_red]) in blue.iter_mut().zip(red).zip(pairs) {
-            (*blue, *red) = (*from_blue, *from_red);
-        }
+        every_other::<LOW>(row, blue);
+        every_other::<HIGH>(row, red);
     }
     Ok(())
 }
@@ -194,12 +254,18 @@ pub fn chroma(
 fn halve_row(top: &[u8], bottom: &[u8], columns: usize, to: &mut [u8]) {
     match columns {
         1 => {
-            for (index, to) in to.iter_mut().enumerate() {
-                let (left, right) = (2 * index, (2 * index + 1).min(top.len() - 1));
-                let four = [top[left], top[right], bottom[left], bottom[right]];
-                let sum: u16 = four.into_iter().map(u16::from).sum();
+            let ((top, odd_top), (bottom, odd_bottom)) =
+                (top.as_chunks::<2>(), bottom.as_chunks::<2>());
+            let (pairs, odd) = to.split_at_mut(top.len());
+            for ((to, top), bottom) in pairs.iter_mut().zip(top).zip(bottom) {
+                // As numbers, because compilers know to do this for many at a time.
+                let [top, bottom] = [top, bottom].map(|pair| u16::from_le_bytes(*pair));
+                let sum = (top & 0xff) + (top >> 8) + (bottom & 0xff) + (bottom >> 8);
                 // At most 255 again.
                 *to = ((sum + 2) / 4) as u8;
+            }
+            if let ([to], [top], [bottom]) = (odd, odd_top, odd_bottom) {
+                *to = average(*top, *bottom);
             }
         }
         2 => {
@@ -219,27 +285,27 @@ fn halve_row(top: &[u8], bottom: &[u8], columns: usize, to: &mut [u8]) {
 /// chroma to 240: ITU-T T.871 section 7, BT.601 section 2.5.3), rounded to nearest.
 pub fn limit_range(planes: [&mut [u8]; 3]) {
     let [luma, blue, red] = planes;
-    for sample in luma {
-        *sample = limited(*sample, LUMA_SCALE, LUMA_OFFSET);
-    }
-    for sample in blue.iter_mut().chain(red) {
-        *sample = limited(*sample, CHROMA_SCALE, CHROMA_OFFSET);
-    }
+    limit(luma, LUMA_SCALE, LUMA_OFFSET);
+    limit(blue, CHROMA_SCALE, CHROMA_OFFSET);
+    limit(red, CHROMA_SCALE, CHROMA_OFFSET);
 }
 
-/// In 65536ths, so that it is one multiplication; at most 240.
-fn limited(sample: u8, scale: u32, offset: u32) -> u8 {
-    ((u32::from(sample) * scale + offset) >> 16) as u8
-}
-
-fn unpack_luma(row: &[u8], at: [usize; 2], luma: &mut [u8]) {
-    let (pairs, odd) = luma.as_chunks_mut::<2>();
-    let pixels = row.as_chunks::<4>().0;
-    for (luma, pixel) in pairs.iter_mut().zip(pixels) {
-        *luma = [pixel[at[0]], pixel[at[1]]];
+/// Two samples at a time, each in the upper half of a number of 16 bits: processors multiply many
+/// of those at once, and keep the upper halves of what comes out.
+fn limit(plane: &mut [u8], scale: u16, offset: u16) {
+    let limited = |sample: u16| {
+        let scaled = (u32::from(sample) * u32::from(scale)) >> 16;
+        // At most 240 times 256.
+        scaled as u16 + offset
+    };
+    let (pairs, odd) = plane.as_chunks_mut::<2>();
+    for pair in pairs {
+        let both = u16::from_le_bytes(*pair);
+        let (low, high) = (limited(both << 8), limited(both & 0xff00));
+        *pair = ((low >> 8) | (high & 0xff00)).to_le_bytes();
     }
-    if let ([odd], Some(pixel)) = (odd, pixels.last()) {
-        *odd = pixel[at[0]];
+    if let [odd] = odd {
+        *odd = (limited(u16::from(*odd) << 8) >> 8) as u8;
     }
 }
 
@@ -254,175 +320,21 @@ fn whole(bytes: &[u8], stride: usize, row: usize, rows: usize) -> Result<&[u8], 
 
 fn average(a: u8, b: u8) -> u8 {
     // At most 255 again.
-    u16::midpoint(u16::from(a), u16::from(b) + 1) as u8
+    ((u16::from(a) + u16::from(b) + 1) >> 1) as u8
 }
 
-/// 219/255 and, rounded, 16; in 65536ths.
-const LUMA_SCALE: u32 = 56_284;
-const LUMA_OFFSET: u32 = (16 << 16) + (1 << 15);
-/// 224/255 and, rounded, 128 less 128 times that; in 65536ths.
-const CHROMA_SCALE: u32 = 57_569;
-const CHROMA_OFFSET: u32 = 1_019_792 + (1 << 15);
+/// Pixels of a row that are converted together.
+const BLOCK: usize = 64;
+/// Bits below the first byte of a pair, and below the second.
+const LOW: u32 = 0;
+const HIGH: u32 = 8;
+/// 219/255 in 65536ths; and 16, which is rounded to nearest with a half, in 256ths. Those that come
+/// out right for each sample, although what is below a 256th is cut off.
+const LUMA_SCALE: u16 = 56_284;
+const LUMA_OFFSET: u16 = 4_224;
+/// 224/255, and what leaves 128 as it is.
+const CHROMA_SCALE: u16 = 57_573;
+const CHROMA_OFFSET: u16 = 4_109;
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Three planes of I420.
-    fn planes(layout: I420Layout) -> [Vec<u8>; 3] {
-        let (strides, rows) = (layout.strides(), layout.rows());
-        [0, 1, 2].map(|plane| vec![0xee; strides[plane] * rows[plane]])
-    }
-
-    fn mutable(planes: &mut [Vec<u8>; 3]) -> [&mut [u8]; 3] {
-        planes.each_mut().map(Vec::as_mut_slice)
-    }
-
-    /// Bytes that differ from place to place.
-    fn noise(length: usize, seed: u32) -> Vec<u8> {
-        let mut state = seed | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            state as u8
-        };
-        (0..length).map(|_| next()).collect()
-    }
-
-    proptest! {
-        /// Sample by sample, as one would write it down.
-        #[test]
-        fn packed_is_what_its_definition_says(
-            width in 1_u32..40, height in 1_u32..20, padding in 0_usize..9, seed: u32,
-            order in prop_oneof![Just(Packed::Yuyv), Just(Packed::Uyvy)],
-        ) {
-            let layout = I420Layout::new(width, height).unwrap();
-            let row = width.div_ceil(2) as usize * 4;
-            let stride = row + padding;
-            let picture = noise(stride * height as usize - padding, seed);
-            let mut ours = planes(layout);
-            packed(order, &picture, stride, layout, mutable(&mut ours)).unwrap();
-            let (luma, blue, red) = match order {
-                Packed::Yuyv => (0, 1, 3),
-                Packed::Uyvy => (1, 0, 2),
-            };
-            let at = |x: usize, y: usize, offset: usize| u16::from(picture[y * stride + x / 2 * 4 + offset]);
-            let [width, half, _] = layout.strides();
-            let last = height as usize - 1;
-            for y in 0..height as usize {
-                for x in 0..width {
-                    prop_assert_eq!(u16::from(ours[0][y * width + x]), at(x, y, luma + x % 2 * 2));
-                }
-            }
-            for y in 0..layout.rows()[1] {
-                for x in 0..half {
-                    let mean = |offset| {
-                        let below = (2 * y + 1).min(last);
-                        (at(2 * x, 2 * y, offset) + at(2 * x, below, offset)).div_ceil(2)
-                    };
-                    prop_assert_eq!(u16::from(ours[1][y * half + x]), mean(blue));
-                    prop_assert_eq!(u16::from(ours[2][y * half + x]), mean(red));
-                }
-            }
-        }
-
-        #[test]
-        fn nv12_is_what_its_definition_says(
-            width in 1_u32..40, height in 1_u32..20, padding in 0_usize..9, seed: u32,
-        ) {
-            let layout = I420Layout::new(width, height).unwrap();
-            let ([width, half, _], [height, rows, _]) = (layout.strides(), layout.rows());
-            let (luma_stride, chroma_stride) = (width + padding, half * 2 + padding);
-            let luma = noise(luma_stride * height - padding, seed);
-            let chroma = noise(chroma_stride * rows - padding, !seed);
-            let mut ours = planes(layout);
-            let (luma_in, chroma_in) = ((&luma[..], luma_stride), (&chroma[..], chroma_stride));
-            nv12(luma_in, chroma_in, layout, mutable(&mut ours)).unwrap();
-            for y in 0..height {
-                for x in 0..width {
-                    prop_assert_eq!(ours[0][y * width + x], luma[y * luma_stride + x]);
-                }
-            }
-            for y in 0..rows {
-                for x in 0..half {
-                    prop_assert_eq!(ours[1][y * half + x], chroma[y * chroma_stride + 2 * x]);
-                    prop_assert_eq!(ours[2][y * half + x], chroma[y * chroma_stride + 2 * x + 1]);
-                }
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn chroma_is_what_its_definition_says(
-            width in 1_u32..40, height in 1_u32..20, padding in 0_usize..9, seed: u32,
-            columns in prop_oneof![Just(1_usize), Just(2), Just(4)],
-            rows in prop_oneof![Just(1_usize), Just(2)],
-        ) {
-            let layout = I420Layout::new(width, height).unwrap();
-            let sampling = Sampling::new(columns, rows).unwrap();
-            let (width, height) = (width as usize, height as usize);
-            let (from_width, from_height) = (width.div_ceil(columns), height.div_ceil(rows));
-            let stride = from_width + padding;
-            let samples = noise(stride * from_height - padding, seed);
-            let mut ours = planes(layout);
-            chroma(&samples, stride, sampling, layout, &mut ours[1]).unwrap();
-            // The sample that stands for a pixel; those beyond the edge are as those at it.
-            let at = |x: usize, y: usize| {
-                let (x, y) = (x.min(width - 1) / columns, y.min(height - 1) / rows);
-                u32::from(samples[y * stride + x])
-            };
-            let half = layout.strides()[1];
-            for y in 0..layout.rows()[1] {
-                for x in 0..half {
-                    let (x2, y2) = (2 * x, 2 * y);
-                    let sum = at(x2, y2) + at(x2 + 1, y2) + at(x2, y2 + 1) + at(x2 + 1, y2 + 1);
-                    prop_assert_eq!(u32::from(ours[1][y * half + x]), (sum + 2) / 4);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn full_range_is_limited_as_by_real_numbers() {
-        let all: Vec<u8> = (0..=255).collect();
-        let (mut luma, mut blue, mut red) = (all.clone(), all.clone(), all);
-        limit_range([&mut luma, &mut blue, &mut red]);
-        for value in 0..=255_u8 {
-            let place = usize::from(value);
-            let full = f64::from(value);
-            assert_eq!(f64::from(luma[place]), (16.0 + full * 219.0 / 255.0).round(), "{value}");
-            let chroma = (128.0 + (full - 128.0) * 224.0 / 255.0).round();
-            assert_eq!(
-                (f64::from(blue[place]), f64::from(red[place])),
-                (chroma, chroma),
-                "{value}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_picture_that_was_cut_off_is_refused_and_changes_nothing() {
-        let layout = I420Layout::new(4, 4).unwrap();
-        let mut ours = planes(layout);
-        let picture = noise(4 * 2 * 4 - 1, 7);
-        let refused = packed(Packed::Yuyv, &picture, 8, layout, mutable(&mut ours));
-        assert_eq!(refused, Err(TooShort { needed: 32, length: 31 }));
-        let refused = plane(&picture[..15], 4, (4, 4), &mut ours[0]);
-        assert_eq!(refused, Err(TooShort { needed: 16, length: 15 }));
-        assert!(ours.iter().flatten().all(|byte| *byte == 0xee));
-        let refused = nv12((&picture, 4), (&picture[..7], 4), layout, mutable(&mut ours));
-        assert_eq!(refused.unwrap_err().to_string(), "a picture of 8 bytes was cut off after 7");
-    }
-
-    #[test]
-    fn halves_are_rounded_up_and_nothing_overflows() {
-        assert_eq!(
-            [average(255, 255), average(254, 255), average(0, 1), average(0, 0)],
-            [255, 255, 1, 0]
-        );
-    }
-}
+mod tests;
