@@ -44,6 +44,23 @@ impl Assembly {
     };
 }
 
+/// How the work on a picture is shared, and into what a picture is cut.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Threads for one picture; 0 lets the library choose by the number of processors. They share
+    /// it by slices. Default 1.
+    pub threads: u16,
+    /// Bytes over which a slice ends and another begins; `None` makes one of each picture. Below
+    /// 16 KiB it would cut the runs of packets that one system call sends. Default `None`.
+    pub longest_slice: Option<u32>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { threads: 1, longest_slice: None }
+    }
+}
+
 /// An openh264 encoder. It works within [`Encoder::submit`].
 ///
 /// An IDR comes every [`Config::gop`] pictures, and one more whenever it was asked for: the count
@@ -51,6 +68,7 @@ impl Assembly {
 /// one does not pay for the next right away.
 pub struct Openh264 {
     config: Config,
+    tuning: Tuning,
     library: Library,
     /// Whether it was given a picture: before, the library has no settings to be changed.
     has_begun: bool,
@@ -71,12 +89,23 @@ impl Openh264 {
     ///
     /// [`Error::Unsupported`] when openh264 cannot encode such pictures, and what would do.
     pub fn new(config: &Config) -> Result<Self, Error> {
+        Self::tuned(config, Tuning::default())
+    }
+
+    /// As [`Openh264::new`], and otherwise tuned: to measure what that makes of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Openh264::new`].
+    pub fn tuned(config: &Config, tuning: Tuning) -> Result<Self, Error> {
         check(config)?;
-        let mut library = Library::with_api_config(OpenH264API::from_source(), settings(config))
-            .map_err(failed)?;
+        let settings = settings(config, tuning);
+        let mut library =
+            Library::with_api_config(OpenH264API::from_source(), settings).map_err(failed)?;
         raw::silence(&mut library);
         Ok(Self {
             config: config.clone(),
+            tuning,
             library,
             has_begun: false,
             ready: VecDeque::new(),
@@ -141,7 +170,7 @@ impl Encoder for Openh264 {
         let config = Config { bitrate, ..self.config.clone() };
         if !self.has_begun {
             let keyframe_wanted = self.keyframe_wanted;
-            *self = Self { keyframe_wanted, ..Self::new(&config)? };
+            *self = Self { keyframe_wanted, ..Self::tuned(&config, self.tuning)? };
             return Ok(());
         }
         check(&config)?;
@@ -237,9 +266,9 @@ fn rate_and_bitrate(config: &Config) -> (f64, u32) {
     (rate, bitrate.clamp(f64::from(LEAST_BITRATE), f64::from(GREATEST_BITRATE)) as u32)
 }
 
-fn settings(config: &Config) -> EncoderConfig {
+fn settings(config: &Config, tuning: Tuning) -> EncoderConfig {
     let (rate, bitrate) = rate_and_bitrate(config);
-    EncoderConfig::new()
+    let settings = EncoderConfig::new()
         .usage_type(UsageType::CameraVideoRealTime)
         .profile(Profile::Baseline)
         .bitrate(BitRate::from_bps(bitrate))
@@ -255,9 +284,12 @@ fn settings(config: &Config) -> EncoderConfig {
         .sps_pps_strategy(SpsPpsStrategy::ConstantId)
         // Medium costs a fifth more time for 0.4 dB.
         .complexity(Complexity::Low)
-        // Threads share a picture by slices, and there is one.
-        .num_threads(1)
-        .vui(vui(config.colours))
+        .num_threads(tuning.threads)
+        .vui(vui(config.colours));
+    match tuning.longest_slice {
+        Some(bytes) => settings.max_slice_len(bytes),
+        None => settings,
+    }
 }
 
 /// What goes into the SPS. Of the code points the library's wrapper lacks those for the cinema.
