@@ -78,43 +78,61 @@ fn packed_rows<'a, const LUMA: u32, const CHROMA: u32>(
     }
 }
 
-/// In blocks of a size known when this is compiled: compilers make of them what the processor can
-/// do for many bytes at a time.
 fn two_rows<const LUMA: u32, const CHROMA: u32>(
     [top, bottom]: [&[u8]; 2],
     luma: (&mut [u8], &mut [u8]),
     chroma: (&mut [u8], &mut [u8]),
 ) {
-    let blocks = luma.0.len() / BLOCK;
-    let (tops, top) = top.split_at(blocks * BLOCK * 2);
-    let (bottoms, bottom) = bottom.split_at(blocks * BLOCK * 2);
-    let (top_lumas, top_luma) = luma.0.split_at_mut(blocks * BLOCK);
-    let (bottom_lumas, bottom_luma) = luma.1.split_at_mut(blocks * BLOCK);
-    let (blues, blue) = chroma.0.split_at_mut(blocks * BLOCK / 2);
-    let (reds, red) = chroma.1.split_at_mut(blocks * BLOCK / 2);
-    let pictures = tops.as_chunks::<{ BLOCK * 2 }>().0.iter();
-    let pictures = pictures.zip(bottoms.as_chunks::<{ BLOCK * 2 }>().0);
-    let lumas = top_lumas.as_chunks_mut::<BLOCK>().0.iter_mut();
-    let lumas = lumas.zip(bottom_lumas.as_chunks_mut::<BLOCK>().0);
-    let chromas = blues.as_chunks_mut::<{ BLOCK / 2 }>().0.iter_mut();
-    let chromas = chromas.zip(reds.as_chunks_mut::<{ BLOCK / 2 }>().0);
+    let even = luma.0.len() & !1;
+    let (tops, top) = top.split_at(even * 2);
+    let (bottoms, bottom) = bottom.split_at(even * 2);
+    let (top_lumas, top_luma) = luma.0.split_at_mut(even);
+    let (bottom_lumas, bottom_luma) = luma.1.split_at_mut(even);
+    let (blues, blue) = chroma.0.split_at_mut(even / 2);
+    let (reds, red) = chroma.1.split_at_mut(even / 2);
+    let pictures = tops.chunks(BLOCK * 2).zip(bottoms.chunks(BLOCK * 2));
+    let lumas = top_lumas.chunks_mut(BLOCK).zip(bottom_lumas.chunks_mut(BLOCK));
+    let chromas = blues.chunks_mut(BLOCK / 2).zip(reds.chunks_mut(BLOCK / 2));
+    let mut chroma = [0; BLOCK];
     for (((top, bottom), (top_luma, bottom_luma)), (blue, red)) in pictures.zip(lumas).zip(chromas)
     {
-        every_other::<LUMA>(top, top_luma);
-        every_other::<LUMA>(bottom, bottom_luma);
-        // Of luma too, which is for nothing, and quicker than parting it off before.
-        let mut mixed = [0; BLOCK * 2];
-        for ((mixed, top), bottom) in mixed.iter_mut().zip(top).zip(bottom) {
-            *mixed = average(*top, *bottom);
-        }
-        let mut chroma = [0; BLOCK];
-        every_other::<CHROMA>(&mixed, &mut chroma);
-        every_other::<LOW>(&chroma, blue);
-        every_other::<HIGH>(&chroma, red);
+        let chroma = &mut chroma[..top_luma.len()];
+        part_rows::<LUMA, CHROMA>(top, bottom, top_luma, bottom_luma, chroma);
+        part_chroma(chroma, blue, red);
     }
     every_other::<LUMA>(top, top_luma);
     every_other::<LUMA>(bottom, bottom_luma);
     mix_chroma::<CHROMA>([top, bottom], (blue, red));
+}
+
+// A function of its own each, so that the compiler knows that what it writes to is nothing that it
+// reads; and with pairs of bytes as numbers: of these it makes SIMD.
+
+/// Luma of two rows, and what is between their chroma.
+#[inline(never)]
+fn part_rows<const LUMA: u32, const CHROMA: u32>(
+    top: &[u8],
+    bottom: &[u8],
+    top_luma: &mut [u8],
+    bottom_luma: &mut [u8],
+    chroma: &mut [u8],
+) {
+    let pairs = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
+    let to = chroma.iter_mut().zip(top_luma).zip(bottom_luma);
+    for (((chroma, top_luma), bottom_luma), (top, bottom)) in to.zip(pairs) {
+        let [top, bottom] = [top, bottom].map(|pair| u16::from_le_bytes(*pair));
+        (*top_luma, *bottom_luma) = ((top >> LUMA) as u8, (bottom >> LUMA) as u8);
+        *chroma = ((((top >> CHROMA) & 0xff) + ((bottom >> CHROMA) & 0xff) + 1) >> 1) as u8;
+    }
+}
+
+/// Samples of both chromas, by turns, to those of each.
+#[inline(never)]
+fn part_chroma(chroma: &[u8], blue: &mut [u8], red: &mut [u8]) {
+    for ((blue, red), pair) in blue.iter_mut().zip(red).zip(chroma.as_chunks::<2>().0) {
+        let pair = u16::from_le_bytes(*pair);
+        (*blue, *red) = (pair as u8, (pair >> 8) as u8);
+    }
 }
 
 /// Chroma of two rows, pixels by pixels.
@@ -128,9 +146,7 @@ fn mix_chroma<const CHROMA: u32>([top, bottom]: [&[u8]; 2], (blue, red): (&mut [
 }
 
 /// Of each pair of bytes the [`LOW`] or the [`HIGH`] one; as many as `to` holds.
-#[inline(always)]
 fn every_other<const WHICH: u32>(from: &[u8], to: &mut [u8]) {
-    // As numbers, because compilers know to do this for many at a time.
     for (to, pair) in to.iter_mut().zip(from.as_chunks::<2>().0) {
         *to = (u16::from_le_bytes(*pair) >> WHICH) as u8;
     }
@@ -160,8 +176,7 @@ pub fn nv12(
     let chroma = whole(chroma, stride, chroma_width * 2, chroma_height)?;
     let rows = blue.chunks_exact_mut(chroma_width).zip(red.chunks_exact_mut(chroma_width));
     for ((blue, red), row) in rows.zip(chroma.chunks(stride)) {
-        every_other::<LOW>(row, blue);
-        every_other::<HIGH>(row, red);
+        part_chroma(row, blue, red);
     }
     Ok(())
 }
@@ -258,7 +273,7 @@ fn halve_row(top: &[u8], bottom: &[u8], columns: usize, to: &mut [u8]) {
                 (top.as_chunks::<2>(), bottom.as_chunks::<2>());
             let (pairs, odd) = to.split_at_mut(top.len());
             for ((to, top), bottom) in pairs.iter_mut().zip(top).zip(bottom) {
-                // As numbers, because compilers know to do this for many at a time.
+                // As numbers, as above.
                 let [top, bottom] = [top, bottom].map(|pair| u16::from_le_bytes(*pair));
                 let sum = (top & 0xff) + (top >> 8) + (bottom & 0xff) + (bottom >> 8);
                 // At most 255 again.
@@ -323,8 +338,8 @@ fn average(a: u8, b: u8) -> u8 {
     ((u16::from(a) + u16::from(b) + 1) >> 1) as u8
 }
 
-/// Pixels of a row that are converted together.
-const BLOCK: usize = 64;
+/// Pixels of a row that are converted together: what is between stays in the nearest cache.
+const BLOCK: usize = 2048;
 /// Bits below the first byte of a pair, and below the second.
 const LOW: u32 = 0;
 const HIGH: u32 = 8;

@@ -28,7 +28,7 @@ proptest! {
     /// Sample by sample, as one would write it down.
     #[test]
     fn packed_is_what_its_definition_says(
-        width in 1_u32..200, height in 1_u32..20, padding in 0_usize..9, seed: u32,
+        width in 1_u32..300, height in 1_u32..20, padding in 0_usize..9, seed: u32,
         order in prop_oneof![Just(Packed::Yuyv), Just(Packed::Uyvy)],
     ) {
         let layout = I420Layout::new(width, height).unwrap();
