@@ -66,7 +66,10 @@ impl Target {
     ///
     /// When it is neither, or cannot name a stream.
     pub fn parse(text: &str) -> Result<Self, UriError> {
-        if let Some(bad) = text.chars().find(|c| c.is_control() || c.is_whitespace()) {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        // Nearly all of them are, and that is quicker to tell.
+        let mut unplain = if is_plain { "".chars() } else { text.chars() };
+        if let Some(bad) = unplain.find(|c| c.is_control() || c.is_whitespace()) {
             return Err(UriError::Character(bad));
         }
         let (origin, rest) = split_origin(text)?;

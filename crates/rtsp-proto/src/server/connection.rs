@@ -221,25 +221,36 @@ impl Connection {
     }
 }
 
-/// Takes a whole head off `input`. What cannot be RTSP is found out at the end of its first line.
+/// Takes a whole head off `input`. What cannot be RTSP is found out at the end of its first line, or
+/// by who reads the head, if that is whole.
 fn scan_head(
     lines: &mut LineScanner,
     input: &mut BytesMut,
     limits: &Limits,
 ) -> Result<Option<Bytes>, Fatal> {
+    let mut first = None;
     loop {
         let is_first = lines.consumed() == 0;
         let next = lines.next_line(input, limits.head);
-        let Some(range) = next.map_err(|TooLarge| Fatal::HeadTooLarge(limits.head))? else {
-            return Ok(None);
-        };
-        let line = input.get(range).unwrap_or_default();
-        if is_first && FirstLine::parse(line).is_none() {
+        if let Ok(Some(range)) = next {
+            if range.is_empty() {
+                return Ok(Some(input.split_to(lines.consumed()).freeze()));
+            }
+            if is_first {
+                first = Some(range);
+            }
+            continue;
+        }
+        let first = first.and_then(|range| input.get(range));
+        if let Some(line) = first
+            && FirstLine::parse(line).is_none()
+        {
             return Err(Fatal::not_rtsp(line));
         }
-        if line.is_empty() {
-            return Ok(Some(input.split_to(lines.consumed()).freeze()));
-        }
+        return match next {
+            Err(TooLarge) => Err(Fatal::HeadTooLarge(limits.head)),
+            Ok(_) => Ok(None),
+        };
     }
 }
 

@@ -78,6 +78,8 @@ struct Survey {
 
 impl Survey {
     fn run(&mut self, head: &Bytes, limits: &Limits) {
+        // As many as clients send, so that the list need not grow.
+        self.headers.reserve(USUAL_HEADERS);
         for header in Headers::new(head, limits.header_line) {
             match header {
                 Ok(header) => self.take(header, limits),
@@ -280,3 +282,6 @@ const TEXT_HEADERS: [&str; 12] = [
     "Timestamp",
     "Transport",
 ];
+
+/// Room for so many headers is made at once; there may be more.
+const USUAL_HEADERS: usize = 8;

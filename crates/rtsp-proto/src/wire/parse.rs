@@ -100,7 +100,9 @@ impl Header {
     /// characters other than the tab.
     pub(crate) fn text(&self) -> Option<&str> {
         let text = str::from_utf8(&self.value).ok()?;
-        let is_text = text.chars().all(|c| c == '\t' || !c.is_control());
+        // Nearly all of them, and quicker to tell.
+        let is_plain = self.value.iter().all(|byte| (b' '..=b'~').contains(byte));
+        let is_text = is_plain || text.chars().all(|c| c == '\t' || !c.is_control());
         is_text.then_some(text)
     }
 }
@@ -166,7 +168,10 @@ impl Iterator for Headers<'_> {
 impl Headers<'_> {
     fn header(&self, line: &[u8], folded: &[&[u8]]) -> Result<Header, HeaderError> {
         let (name, value) = split_once(line, b':').ok_or(HeaderError::NoColon)?;
-        let name = token(name.trim_ascii_end()).ok_or(HeaderError::Name)?;
+        let name = name.trim_ascii_end();
+        if !is_token(name) {
+            return Err(HeaderError::Name);
+        }
         let value = value.trim_ascii();
         let value = if folded.is_empty() {
             self.head.slice_ref(value)
@@ -177,7 +182,7 @@ impl Headers<'_> {
             let joined = Bytes::from(parts.join(&b' '));
             joined.slice_ref(joined.trim_ascii())
         };
-        Ok(Header { name: self.head.slice_ref(name.as_bytes()), value })
+        Ok(Header { name: self.head.slice_ref(name), value })
     }
 }
 
@@ -187,8 +192,11 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 }
 
 fn token(text: &[u8]) -> Option<&str> {
-    let is_token = !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte));
-    is_token.then(|| str::from_utf8(text).ok()).flatten()
+    is_token(text).then(|| str::from_utf8(text).ok()).flatten()
+}
+
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
 }
 
 fn is_number(text: &str) -> bool {
