@@ -28,11 +28,10 @@ impl Canvas {
     /// Fills a rectangle; the colour may change from column to column.
     pub(super) fn fill(&mut self, area: &Rect, mut colour: impl FnMut(usize) -> Rgb) {
         let columns = area.x..(area.x + area.width).min(self.width);
-        for x in columns.clone() {
-            let colour = colour(x - area.x);
-            for y in area.y..(area.y + area.height).min(self.height) {
-                self.pixels[y * self.width + x] = colour;
-            }
+        let colours: Vec<Rgb> = columns.clone().map(|x| colour(x - area.x)).collect();
+        for y in area.y..(area.y + area.height).min(self.height) {
+            let row = &mut self.pixels[y * self.width..][..self.width];
+            row.iter_mut().skip(area.x).zip(&colours).for_each(|(pixel, colour)| *pixel = *colour);
         }
     }
 
@@ -42,9 +41,16 @@ impl Canvas {
         let span = |middle: f32, end: usize| -> Range<usize> {
             (middle - reach).max(0.0) as usize..((middle + reach).ceil().max(0.0) as usize).min(end)
         };
+        let (inner, outer) = ((radius - thickness - 1.0).max(0.0), radius + thickness + 1.0);
+        let near = inner * inner..outer * outer;
         for y in span(centre.1, self.height) {
             for x in span(centre.0, self.width) {
-                let distance = (x as f32 + 0.5 - centre.0).hypot(y as f32 + 0.5 - centre.1);
+                let (across, down) = (x as f32 + 0.5 - centre.0, y as f32 + 0.5 - centre.1);
+                // Most pixels are far from the line, and a root takes its time.
+                if !near.contains(&(across * across + down * down)) {
+                    continue;
+                }
+                let distance = across.hypot(down);
                 let coverage = thickness / 2.0 - (distance - radius).abs() + 0.5;
                 if coverage > 0.0 {
                     let pixel = &mut self.pixels[y * self.width + x];
@@ -85,22 +91,31 @@ impl Canvas {
         let chroma_size = chroma_width * self.height.div_ceil(2);
         let mut luma = Vec::with_capacity(self.pixels.len() + 2 * chroma_size);
         let mut sums = vec![[0.0f32; 3]; chroma_size];
-        let mut last = (Rgb::grey(0), matrix.ycbcr(Rgb::grey(0)));
+        let sampled = |pixel| {
+            let [level, blue, red] = matrix.ycbcr(pixel);
+            (pixel, rounded(level), blue, red)
+        };
+        let mut last = sampled(Rgb::grey(0));
         for (y, line) in self.pixels.chunks_exact(self.width).enumerate() {
             for (x, &pixel) in line.iter().enumerate() {
                 if pixel != last.0 {
-                    last = (pixel, matrix.ycbcr(pixel));
+                    last = sampled(pixel);
                 }
-                let [level, blue, red] = last.1;
-                luma.push(level.round() as u8);
+                let (_, level, blue, red) = last;
+                luma.push(level);
                 let sum = &mut sums[y / 2 * chroma_width + x / 2];
                 *sum = [sum[0] + blue, sum[1] + red, sum[2] + 1.0];
             }
         }
-        luma.extend(sums.iter().map(|[blue, _, count]| (blue / count).round() as u8));
-        luma.extend(sums.iter().map(|[_, red, count]| (red / count).round() as u8));
+        luma.extend(sums.iter().map(|[blue, _, count]| rounded(blue / count)));
+        luma.extend(sums.iter().map(|[_, red, count]| rounded(red / count)));
         luma
     }
+}
+
+/// To nearest; of no negative number. Without the function of that name, which is a call.
+fn rounded(sample: f32) -> u8 {
+    (sample + 0.5) as u8
 }
 
 /// A rectangle of pixels.
