@@ -15,12 +15,13 @@ use gungraun::library_benchmark;
 use lenscast::{
     egress::{
         interleaved::Outbox,
-        udp::{Destination, Ports, Sent},
+        udp::{AT_ONCE, Destination, Parcel, Ports, Sent},
     },
     live::{Picture, stages::Past},
 };
 use media::{AccessUnit, MediaTime};
-use rtp_packetizer::PacketBatch;
+use rtp_packetizer::{PacketBatch, Run};
+use smallvec::SmallVec;
 use tokio::{
     io::AsyncWrite,
     runtime::{Builder, Runtime},
@@ -42,12 +43,13 @@ fn runs(batch: PacketBatch) -> (PacketBatch, usize) {
 #[bench::picture_4_kb_to_100(Hall::of(100, &inter(SMALL)))]
 #[bench::keyframe_100_kb_to_1(Hall::of(1, &keyframe(LARGE)))]
 fn segmented(hall: Hall) -> Hall {
-    for destination in &hall.destinations {
-        let pair = hall.ports.pair_for(destination.peer().ip()).expect("a pair");
-        for run in hall.batch.runs(0, MOST_SEGMENTS, MOST_BYTES) {
-            let bytes = &hall.batch.bytes()[run.bytes];
-            let sent = pair.rtp.send(black_box(destination), bytes, Some(run.segment_size));
-            assert_eq!(sent, Sent::Whole);
+    let pair = hall.ports.pair_for(Ipv4Addr::LOCALHOST.into()).expect("a pair");
+    for Run { bytes, segment_size: segment, .. } in hall.batch.runs(0, MOST_SEGMENTS, MOST_BYTES) {
+        let bytes = &hall.batch.bytes()[bytes];
+        for destinations in hall.destinations.chunks(AT_ONCE) {
+            let parcels: SmallVec<[Parcel<'_>; AT_ONCE]> =
+                destinations.iter().map(|to| Parcel { to, bytes, segment }).collect();
+            assert_eq!(pair.rtp.send_all(black_box(&parcels)), (parcels.len(), None));
         }
     }
     hall
