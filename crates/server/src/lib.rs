@@ -5,9 +5,9 @@
 //!  source thread ──▶ encoder ──▶ Packetizer ──▶ live::Publisher ─┐            (one per stream)
 //!                                                                ▼
 //!  listener ──▶ connection ──▶ control ──▶ sessions          live::Log
-//!                   │ TCP viewer: a cursor                       │
-//!                   ◀────────────────────────────────────────────┤
-//!               egress::udp: the cursors of all UDP viewers ◀────┘
+//!                   └── replies, reports                         │
+//!       egress::lines: the cursors of all TCP viewers ◀──────────┤
+//!      egress::fanout: the cursors of all UDP viewers ◀──────────┘
 //! ```
 
 pub mod banner;
