@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let limits = limits(&mut input);
     let mut log = Log::new(limits);
-    let mut model = Model { limits, entries: Vec::new(), first: 0, interrupted: 0 };
+    let mut model = Model::new(limits);
     let mut viewers: Vec<Viewer> = Vec::new();
     let mut now = 0u64;
     while !input.is_empty() {
@@ -69,8 +69,10 @@ fn limits(input: &mut Input<'_>) -> Limits {
     let (times, bytes, entries) = (input.byte(), input.byte(), input.byte());
     let soft_span = Duration::from_millis(u64::from(times & 15) * 200);
     let soft_bytes = usize::from(bytes & 15) * 16;
+    let catch_up = Duration::from_millis(u64::from(entries / 40) * 500);
     Limits {
         soft_span,
+        catch_up,
         soft_bytes,
         hard_span: soft_span + Duration::from_millis(u64::from(times >> 4) * 400),
         hard_bytes: soft_bytes + usize::from(bytes >> 4) * 64,
@@ -112,11 +114,18 @@ struct Model {
     limits: Limits,
     entries: Vec<Arc<Picture>>,
     first: usize,
+    /// When the newest keyframe came.
+    longest_group: Duration,
     /// Keyframes before this are no beginning any more.
     interrupted: u64,
 }
 
 impl Model {
+    fn new(limits: Limits) -> Self {
+        let longest_group = Duration::ZERO;
+        Self { limits, entries: Vec::new(), first: 0, longest_group, interrupted: 0 }
+    }
+
     fn end(&self) -> u64 {
         self.entries.len() as u64
     }
@@ -126,7 +135,11 @@ impl Model {
     }
 
     fn push(&mut self, entry: Arc<Picture>) {
+        let is_keyframe = entry.keyframe;
         self.entries.push(entry);
+        if is_keyframe {
+            self.longest_group = self.longest_group();
+        }
         while self.held().len() > 1 && self.is_over() {
             self.first += 1;
         }
@@ -139,11 +152,26 @@ impl Model {
         let age = newest.published.saturating_since(oldest.published);
         let bytes: usize = held.iter().map(|entry| entry.size).sum();
         let is_before_keyframe = held[1..].iter().any(|entry| self.is_beginning(entry));
-        let Limits { soft_span, soft_bytes, hard_span, hard_bytes, hard_entries } = self.limits;
+        let Limits { soft_span, catch_up, soft_bytes, hard_span, hard_bytes, hard_entries } =
+            self.limits;
+        let soft_span = soft_span + catch_up.min(self.longest_group);
         (is_before_keyframe && (age > soft_span || bytes > soft_bytes))
             || age > hard_span
             || bytes > hard_bytes
             || held.len() > hard_entries
+    }
+
+    /// Of the groups whose end is held.
+    fn longest_group(&self) -> Duration {
+        let mut longest = Duration::ZERO;
+        let mut begin = None;
+        for (at, entry) in self.entries.iter().enumerate().filter(|(_, entry)| entry.keyframe) {
+            if let Some(begin) = begin.filter(|_| at >= self.first) {
+                longest = longest.max(entry.published.saturating_since(begin));
+            }
+            begin = Some(entry.published);
+        }
+        longest
     }
 
     fn newest_keyframe(&self) -> Option<&Arc<Picture>> {

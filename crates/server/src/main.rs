@@ -35,7 +35,7 @@ use tokio::{
     task::JoinSet,
 };
 use tracing::{debug, error, warn};
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -76,7 +76,8 @@ fn start_log(cli: &Cli, environment: &Environment) -> anyhow::Result<WorkerGuard
     let filter = EnvFilter::try_new(directives).with_context(|| {
         format!("{directives:?} is no log level (write error, warn, info, debug or trace)")
     })?;
-    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
+    let unread = NonBlockingBuilder::default().buffered_lines_limit(MOST_LINES_UNREAD);
+    let (writer, guard) = unread.finish(io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -296,6 +297,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 const DEFAULT_LOG: &str = "info";
+/// Lines of the log that may wait; room for all of them, 32 bytes each, is taken at once.
+const MOST_LINES_UNREAD: usize = 4096;
 /// How long the URLs wait for the streams to start, so that a failure is seen before them.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Bytes read of a password: more than is accepted, so that a longer one is refused and not cut.

@@ -31,9 +31,14 @@ pub trait Item {
 /// How much a log keeps.
 #[derive(Copy, Clone, Debug)]
 pub struct Limits {
-    /// Entries older than this are dropped once a newer keyframe is there. Default 3 s: a viewer may
-    /// lag this far before it skips. Raising it costs memory: bitrate × span.
+    /// Entries older than this and [`Limits::catch_up`] are dropped once a newer keyframe is there.
+    /// Default 3 s: a viewer may lag this far before it skips. Raising it costs memory: bitrate ×
+    /// span.
     pub soft_span: Duration,
+    /// How far back a viewer may begin. So long more entries are kept, but no longer than the longest
+    /// group of pictures has been whose end is still here, because nobody begins further back.
+    /// Default 0. Raising it costs memory, bitrate × span, where keyframes are that far apart.
+    pub catch_up: Duration,
     /// Bytes above which entries before the newest keyframe are dropped. Default 8 MiB.
     pub soft_bytes: usize,
     /// Entries older than this are dropped whatever they are: a group of pictures without end must
@@ -50,6 +55,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             soft_span: Duration::from_secs(3),
+            catch_up: Duration::ZERO,
             soft_bytes: 8 << 20,
             hard_span: Duration::from_secs(15),
             hard_bytes: 32 << 20,
@@ -67,13 +73,25 @@ pub struct Log<T> {
     first: u64,
     /// The number of the newest keyframe, if it is still here.
     newest_keyframe: Option<u64>,
+    /// The number and time of each keyframe here, and of the one before them.
+    groups: VecDeque<(u64, MediaTime)>,
+    /// [`Limits::soft_span`], and what is needed to catch up.
+    soft_span: Duration,
     bytes: usize,
 }
 
 impl<T: Item> Log<T> {
     /// An empty log.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, entries: VecDeque::new(), first: 0, newest_keyframe: None, bytes: 0 }
+        Self {
+            limits,
+            entries: VecDeque::new(),
+            first: 0,
+            newest_keyframe: None,
+            groups: VecDeque::new(),
+            soft_span: limits.soft_span,
+            bytes: 0,
+        }
     }
 
     /// The number the next entry will get.
@@ -86,6 +104,7 @@ impl<T: Item> Log<T> {
         let now = entry.published();
         if entry.is_keyframe() {
             self.newest_keyframe = Some(self.end());
+            self.begin_group(now);
         }
         self.bytes += entry.size();
         self.entries.push_back(entry);
@@ -168,11 +187,27 @@ impl<T: Item> Log<T> {
         let Some(front) = self.entries.front() else { return false };
         let age = now.saturating_since(front.published());
         let limits = &self.limits;
-        let over_soft = age > limits.soft_span || self.bytes > limits.soft_bytes;
+        let over_soft = age > self.soft_span || self.bytes > limits.soft_bytes;
         let over_hard = age > limits.hard_span
             || self.bytes > limits.hard_bytes
             || self.entries.len() > limits.hard_entries;
         over_hard || (over_soft && self.newest_keyframe.is_some_and(|k| self.first < k))
+    }
+
+    /// Sets how long entries are kept by the groups there are, of which one is remembered until the
+    /// next one's keyframe has gone too. The newest needs no room: what follows its keyframe is kept
+    /// as long as there is no newer one.
+    #[cold]
+    fn begin_group(&mut self, now: MediaTime) {
+        while self.groups.get(1).is_some_and(|(next, _)| *next < self.first) {
+            self.groups.pop_front();
+        }
+        self.groups.push_back((self.end(), now));
+        let begins = self.groups.iter().map(|(_, begin)| *begin);
+        let ends = begins.clone().skip(1);
+        let longest = begins.zip(ends).map(|(begin, end)| end.saturating_since(begin)).max();
+        let catch_up = longest.unwrap_or_default().min(self.limits.catch_up);
+        self.soft_span = self.limits.soft_span + catch_up;
     }
 
     fn drop_front(&mut self) {

@@ -98,7 +98,7 @@ impl Start {
         match self {
             Self::OnDemand => limits,
             Self::Cached { span, bytes } => Limits {
-                soft_span: limits.soft_span + span,
+                catch_up: span,
                 soft_bytes: limits.soft_bytes + bytes,
                 hard_span: limits.hard_span.max(limits.soft_span + span),
                 hard_bytes: limits.hard_bytes.max(limits.soft_bytes + bytes),

@@ -83,6 +83,37 @@ fn an_overrun_cursor_skips_to_the_newest_keyframe_and_counts() {
 }
 
 #[test]
+fn what_is_kept_to_catch_up_is_no_more_than_groups_are_long() {
+    let catch_up = Duration::from_secs(12);
+    let mut stream = Stream::new(Limits { catch_up, ..Limits::default() });
+    let groups = |stream: &mut Stream, pictures: u64, groups: u64| {
+        for number in 0..pictures * groups {
+            stream.push(number % pictures == 0, 1);
+        }
+    };
+    // Groups of 2 s: those, and the 3 s that anyone may lag.
+    groups(&mut stream, 20, 10);
+    assert_eq!(stream.log.entries.len(), 51);
+    // One of 10 s, while it grows and for those who began with it.
+    groups(&mut stream, 100, 1);
+    let (mut slow, _) = stream.log.from_newest_keyframe().unwrap();
+    let (mut read, mut skipped) = (0, 0);
+    for _ in 0..10 {
+        for number in 0..10 {
+            stream.push(number == 0, 1);
+            for _ in 0..2 {
+                let Some((_, missed)) = stream.read(&mut slow) else { break };
+                (read, skipped) = (read + 1, skipped + missed);
+            }
+        }
+    }
+    assert_eq!((read, skipped), (200, 0), "at twice the pace it has caught up");
+    // Only when nobody can be on the way any more is it forgotten: now groups last 1 s.
+    groups(&mut stream, 10, 15);
+    assert_eq!(stream.log.entries.len(), 41);
+}
+
+#[test]
 fn a_group_without_end_stays_within_the_hard_cap_and_its_viewers_wait() {
     let limits = Limits { hard_bytes: 10, ..Limits::default() };
     let mut stream = Stream::new(limits);
@@ -150,6 +181,7 @@ proptest! {
     fn the_law_of_cursors(steps in prop::collection::vec(step(), 1..400)) {
         let limits = Limits {
             soft_span: Duration::from_secs(1),
+            catch_up: Duration::from_secs(1),
             soft_bytes: 100,
             hard_span: Duration::from_secs(4),
             hard_bytes: 300,
