@@ -93,7 +93,8 @@ impl<'a> Stage<'a> {
                 &format!("--transport={}", transport.name()),
                 &format!("--count={viewers}"),
                 &format!("--join-over={joining}s"),
-                &format!("--seconds={}", joining + f64::from(self.seconds)),
+                &format!("--settle={SETTLE}s"),
+                &format!("--seconds={}", joining + SETTLE + f64::from(self.seconds)),
             ],
         )?;
         let result = Figures::read(&report);
@@ -191,3 +192,5 @@ const LIMITS: &str = "[limits]\nconnections = 10000\nsessions = 10000\n";
 const SERVER_PROCESSOR: &str = "0";
 const VIEWERS_PROCESSOR: &str = "1";
 const START: Duration = Duration::from_secs(10);
+/// Longer than a viewer takes to catch up with a group of pictures of two seconds, at twice their rate.
+const SETTLE: f64 = 2.5;

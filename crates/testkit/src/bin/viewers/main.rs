@@ -43,6 +43,10 @@ struct Arguments {
     /// Let the viewers join one by one over this time, as 5s or 500ms
     #[arg(long, default_value = "1s", value_parser = duration)]
     join_over: Duration,
+    /// How long after the last has joined the server's cost is counted from: viewers that begin with
+    /// a cached keyframe are sent twice as much until they have caught up
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    settle: Duration,
     /// Further viewers that join one after another while the others watch, and leave with their
     /// first whole keyframe
     #[arg(long, default_value_t = 0)]
@@ -159,8 +163,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     });
     // While all of them watch.
     let busy = async {
-        sleep_until((begin + arguments.join_over).into()).await;
-        let steady = watch_for.saturating_sub(arguments.join_over).max(LEAST_SPAN);
+        let from = arguments.join_over + arguments.settle;
+        sleep_until((begin + from).into()).await;
+        let steady = watch_for.saturating_sub(from).max(LEAST_SPAN);
         let server = async {
             let Some(server) = &server else { return anyhow::Ok(None) };
             Ok(Some(Span::of(server, steady).await.context("the server is gone")?))
