@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 from serving import Device, Lenscast, Picture, nodes_of
@@ -68,6 +69,12 @@ class House:
     def encoder_failures(self):
         """How often the encoder was opened again, or another took over, by the log."""
         return sum(self.server.log().count(words) for words in ENCODER_FAILED)
+
+    def stalls(self):
+        """When the server's watchdog has taken the encoder for hanging."""
+        ago = time.time() - time.monotonic()
+        lines = [line for line in self.server.log().splitlines() if HANGS in line]
+        return [datetime.fromisoformat(line.split()[0]).timestamp() - ago for line in lines]
 
     def must_be_content(self, since=None, until=float("inf")):
         """That everybody still watches, and had nothing to complain of in that time, or ever."""
@@ -162,12 +169,14 @@ class Viewer:
 
 
 SIZE = (320, 180)
-# Slowly: each stream is encoded and decoded all the time, by an emulated processor.
-ASKED = "size=320x180&fps=5"
+# Slowly: each stream is encoded and decoded all the time, by an emulated processor. FFmpeg shows a
+# picture when the next one begins.
+ASKED = "size=320x180&fps=10"
 # vivid's test patterns: bars, and plain ones that no card of the server looks like.
 PATTERNS = BARS, RED, GREEN, BLUE = 0, 7, 8, 9
 # What nothing else in the machine is, and openh264 least of all.
 TEST_ENCODER = "H.264 test encoder"
+HANGS = "has given nothing for"
 ENCODER_FAILED = ("the encoder is opened again", "openh264 encodes from now on")
 RECEIVE_LIMIT = Path("/proc/sys/net/core/rmem_max")
 RECEIVE_BUFFER = 8 << 20
