@@ -266,7 +266,7 @@ const ONE_OF_EACH: &[&str] =
 const MEMORY_MEBIBYTES: u32 = 2048;
 /// Far more than it takes: it ends what hangs.
 const LIMIT: Duration = Duration::from_secs(900);
-const FULL_LIMIT: Duration = Duration::from_secs(1800);
+const FULL_LIMIT: Duration = Duration::from_secs(3600);
 /// What `timeout` says.
 const TOOK_TOO_LONG: u8 = 124;
 
