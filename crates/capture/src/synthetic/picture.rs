@@ -16,7 +16,7 @@
 //! pool's buffers come back in any order, so there is nothing to restore from. A copy of a whole
 //! picture is far below a hundredth of what encoding costs.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use media::{Frame, FrameRate, I420Layout};
 
@@ -33,7 +33,11 @@ use super::{
 pub struct Picture {
     layout: I420Layout,
     rate: FrameRate,
-    background: Vec<u8>,
+    config: Config,
+    plan: Plan,
+    /// Drawn with the first frame: whoever only looks whether there can be such a card need not
+    /// wait for it.
+    background: OnceLock<Vec<u8>>,
     clock: Option<Readout>,
     date: Option<Readout>,
     frame: Option<Readout>,
@@ -42,7 +46,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Draws the background and the digits.
+    /// Plans it, and draws the digits.
     ///
     /// # Errors
     ///
@@ -56,12 +60,14 @@ impl Picture {
         Ok(Self {
             layout,
             rate: config.rate,
-            background: plan.background(config),
+            config: config.clone(),
+            background: OnceLock::new(),
             clock: plan.clock(),
             date: plan.date(),
             frame: plan.frame(),
             track: plan.track(),
             block: (plan.unit() * 3 / 4).max(4),
+            plan,
         })
     }
 
@@ -71,7 +77,7 @@ impl Picture {
     }
 
     /// Draws frame number `stamp.frame` as taken at `stamp.wall`. Equal stamps give equal pictures,
-    /// whatever the frame held before. Does not allocate.
+    /// whatever the frame held before. Only the first one allocates.
     ///
     /// # Errors
     ///
@@ -81,7 +87,8 @@ impl Picture {
             let (width, height) = (frame.layout().width(), frame.layout().height());
             return Err(Error::OtherSize { width, height });
         }
-        frame.bytes_mut().copy_from_slice(&self.background);
+        let background = self.background.get_or_init(|| self.plan.background(&self.config));
+        frame.bytes_mut().copy_from_slice(background);
         let stride = self.layout.width() as usize;
         let [luma, ..] = frame.planes_mut();
         if let Some(clock) = &self.clock {
