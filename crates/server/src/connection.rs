@@ -198,6 +198,8 @@ where
                 self.output.lock().stop_all();
                 self.leave(End::Shutdown);
             }
+            // Before all that a client can keep busy.
+            () = sleep_until(deadline) => self.handle_timeout()?,
             News { error, is_over, .. } = poll_fn(|context| self.output.poll(context)) => {
                 if let Some(error) = error {
                     return Err(error.into());
@@ -213,7 +215,6 @@ where
                 }
                 self.heard = Instant::now();
             }
-            () = sleep_until(deadline) => self.handle_timeout()?,
         }
         Ok(())
     }
@@ -312,7 +313,8 @@ where
 
     fn deadline(&self) -> Instant {
         let limits = &self.context.shared.limits;
-        let protocol = self.protocol.poll_timeout().map(Instant::from_std);
+        let protocol = self.protocol.poll_timeout().filter(|_| self.fatal.is_none());
+        let protocol = protocol.map(Instant::from_std);
         let (stuck, report) = {
             let half = self.output.lock();
             (half.stuck(), half.viewers.next_report())

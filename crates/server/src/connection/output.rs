@@ -69,7 +69,10 @@ impl<W: AsyncWrite + Unpin> Output<W> {
         if !half.owner.as_ref().is_some_and(|owner| owner.will_wake(context.waker())) {
             half.owner = Some(context.waker().clone());
         }
-        half.write(context);
+        // One at a time: others may want to write meanwhile.
+        half.write(context, 1);
+        // Another viewer may have come since.
+        half.news.is_over &= half.viewers.is_empty();
         if half.news.is_any() { Poll::Ready(std::mem::take(&mut half.news)) } else { Poll::Pending }
     }
 
@@ -117,10 +120,11 @@ impl<W> Half<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Half<W> {
-    /// Writes until there is nothing left or the client takes no more.
-    fn write(&mut self, context: &mut Context<'_>) {
-        let mut has_moved = false;
-        while self.news.error.is_none() {
+    /// Writes until there is nothing left, the client takes no more, or it has taken something so
+    /// many times.
+    fn write(&mut self, context: &mut Context<'_>, most: usize) {
+        let (mut has_moved, mut writes) = (false, 0);
+        while self.news.error.is_none() && writes < most {
             self.news.is_over |= self.viewers.load(&mut self.outbox);
             if self.outbox.is_empty() {
                 self.stuck = None;
@@ -129,11 +133,13 @@ impl<W: AsyncWrite + Unpin> Half<W> {
             match self.outbox.poll_write(context, &mut self.writer) {
                 Poll::Ready(Ok(_)) => {
                     self.viewers.written(&self.outbox);
+                    self.stuck = None;
                     has_moved = true;
+                    writes += 1;
                 }
                 Poll::Ready(Err(error)) => self.news.error = Some(error),
                 Poll::Pending => {
-                    if has_moved || self.stuck.is_none() {
+                    if self.stuck.is_none() {
                         self.stuck = Some(Instant::now());
                         has_moved = true;
                     }
@@ -160,7 +166,7 @@ impl<W: AsyncWrite + Unpin + Send> Line for Output<W> {
             return;
         }
         let Some(owner) = half.owner.take() else { return };
-        half.write(&mut Context::from_waker(&owner));
+        half.write(&mut Context::from_waker(&owner), usize::MAX);
         if half.outbox.is_empty() && !half.news.is_over && half.news.error.is_none() {
             // All is as it was: nothing the connection would have to do.
             half.news.has_moved = false;

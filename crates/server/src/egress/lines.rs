@@ -4,9 +4,16 @@
 //! them woken for each picture, waking would cost about as much as writing. So one task writes for
 //! all of them, and a connection wakes up only when its client leaves bytes untaken.
 
-use std::sync::{Arc, Weak};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+};
 
-use tokio::{sync::mpsc, task::yield_now};
+use tokio::{
+    sync::mpsc,
+    task::{unconstrained, yield_now},
+};
+use tracing::error;
 
 use crate::live::Mount;
 
@@ -26,14 +33,16 @@ impl Lines {
     pub fn spawn(mount: &Arc<Mount>) -> Self {
         let (lines, mut added) = mpsc::unbounded_channel::<Weak<dyn Line>>();
         let mut published = mount.subscribe();
-        tokio::spawn(async move {
+        // What the runtime grants a task at once would be used up by a few dozen writes; it yields by
+        // itself.
+        tokio::spawn(unconstrained(async move {
             let mut lines: Vec<Weak<dyn Line>> = Vec::new();
             loop {
                 tokio::select! {
                     biased;
                     line = added.recv() => {
                         let Some(line) = line else { return };
-                        lines.retain(|known| !known.ptr_eq(&line));
+                        lines.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&line));
                         // There may have been a picture since the viewer looked.
                         advance(&line);
                         lines.push(line);
@@ -46,7 +55,7 @@ impl Lines {
                     }
                 }
             }
-        });
+        }));
         Self(lines)
     }
 
@@ -72,15 +81,16 @@ async fn advance_all(lines: &mut Vec<Weak<dyn Line>>) {
     }
 }
 
-/// Whether the line exists.
+/// Whether the line goes on. A panic in one ends that one alone: its connection comes upon the same
+/// when it writes its next report.
 fn advance(line: &Weak<dyn Line>) -> bool {
-    let line = line.upgrade();
-    if let Some(line) = &line {
-        line.advance();
+    let Some(line) = line.upgrade() else { return false };
+    let advanced = catch_unwind(AssertUnwindSafe(|| line.advance()));
+    if advanced.is_err() {
+        error!("a panic while writing to a viewer: it gets no more pictures");
     }
-    line.is_some()
+    advanced.is_ok()
 }
 
-/// Lines written to before other tasks of the thread get their turn. Fewer than the operations that
-/// the runtime grants a task at once (128): a write beyond these would wait for no reason.
+/// Lines written to before other tasks of the thread get their turn.
 const LINES_PER_TURN: usize = 64;

@@ -42,7 +42,9 @@ impl Pacer {
         let earned = u128::from(self.rate) * elapsed.as_nanos() / 1_000_000_000;
         let earned = u64::try_from(earned).unwrap_or(u64::MAX);
         if earned > 0 {
-            self.tokens = self.tokens.saturating_add(earned).min(self.capacity.max(earned));
+            // What was earned at once may be more than a burst, and is not lost by a second look.
+            let most = self.capacity.max(earned).max(self.tokens);
+            self.tokens = self.tokens.saturating_add(earned).min(most);
             self.refilled = now;
         }
         self.tokens
@@ -109,6 +111,9 @@ mod tests {
         pacer.begin(micros(0), 100_000_000);
         pacer.spend(32_000);
         assert_eq!(pacer.allowance(micros(1000)), 100_000);
+        // However often one looks.
+        pacer.spend(30_000);
+        assert_eq!(pacer.allowance(micros(1001)), 70_000);
     }
 
     #[test]

@@ -178,7 +178,7 @@ async fn what_a_client_leaves_is_for_the_connection() {
     assert_eq!(booth.client.pipe().room, 3000);
     assert!(booth.poll().is_some());
     booth.client.make_room(1 << 20);
-    assert!(booth.poll().is_some());
+    while booth.poll().is_some() {}
     assert!(booth.client.packets() == expected);
     assert_eq!(booth.output.lock().stuck(), None);
 }
@@ -190,7 +190,7 @@ async fn nobody_writes_before_the_connection_has() {
     let expected = booth.publish(true, 5000);
     booth.output.advance();
     assert_eq!(booth.client.pipe().taken, b"");
-    assert!(booth.poll().is_some());
+    while booth.poll().is_some() {}
     assert!(booth.client.packets() == expected);
 }
 
